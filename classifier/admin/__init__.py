@@ -1,0 +1,1 @@
+"""The admin panel: stock Django admin, branded."""

@@ -1,0 +1,112 @@
+"""Coded lists shared by models, forms and filters."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(models.TextChoices):
+    """What a member may do in a clinic."""
+
+    CLINICIAN = "clinician", _("Clinician")
+    READ_ONLY = "read_only", _("Read-only")
+    ADMINISTRATOR = "administrator", _("Clinic administrator")
+
+
+class Sex(models.TextChoices):
+    """Administrative sex, with HL7's four values."""
+
+    FEMALE = "female", _("Female")
+    MALE = "male", _("Male")
+    OTHER = "other", _("Other")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class SkinType(models.TextChoices):
+    """Fitzpatrick skin type as a clinician judged it; it is never guessed from a picture."""
+
+    I = "I", _("I: always burns, never tans")  # noqa: E741 - the scale's own name
+    II = "II", _("II: usually burns, tans a little")
+    III = "III", _("III: sometimes burns, tans evenly")
+    IV = "IV", _("IV: rarely burns, tans well")
+    V = "V", _("V: very rarely burns, brown skin")
+    VI = "VI", _("VI: never burns, dark brown or black skin")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class BodySite(models.TextChoices):
+    """Coarse anatomic sites, as the public skin archives group them."""
+
+    SCALP = "scalp", _("Scalp")
+    FACE = "face", _("Face")
+    EAR = "ear", _("Ear")
+    NECK = "neck", _("Neck")
+    CHEST = "chest", _("Chest")
+    ABDOMEN = "abdomen", _("Abdomen")
+    BACK = "back", _("Back")
+    BUTTOCK = "buttock", _("Buttock")
+    GENITAL = "genital", _("Genital area")
+    UPPER_ARM = "upper_arm", _("Upper arm")
+    FOREARM = "forearm", _("Forearm")
+    HAND = "hand", _("Hand")
+    PALM = "palm", _("Palm")
+    THIGH = "thigh", _("Thigh")
+    LOWER_LEG = "lower_leg", _("Lower leg")
+    FOOT = "foot", _("Foot")
+    SOLE = "sole", _("Sole")
+    NAIL = "nail", _("Nail")
+    MUCOSA = "mucosa", _("Mouth or other mucosa")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class Modality(models.TextChoices):
+    """How the picture was taken; it decides which network looks at it."""
+
+    DERMOSCOPY = "dermoscopy", _("Dermoscopy")
+    CLINICAL = "clinical", _("Clinical photograph")
+
+
+class State(models.TextChoices):
+    """Where an analysis stands; the legal moves are in ``classifier.services.moves``."""
+
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    SUCCEEDED = "succeeded", _("Done")
+    REJECTED = "rejected", _("Rejected")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+FINAL_STATES = (State.SUCCEEDED, State.REJECTED, State.FAILED, State.CANCELLED)
+WAITING_STATES = (State.QUEUED, State.RUNNING)
+
+
+class Decision(models.TextChoices):
+    """What may be shown of a prediction."""
+
+    ANSWER = "answer", _("Answer")
+    CANNOT_SAY = "cannot_say", _("Cannot say: needs a person")
+    REJECTED = "rejected", _("Rejected: not usable")
+
+
+class Verdict(models.TextChoices):
+    """What a reviewer makes of the network's answer."""
+
+    AGREE = "agree", _("Agree")
+    OVERRULE = "overrule", _("Overrule")
+    DEFER = "defer", _("Defer")
+
+
+class ReviewState(models.TextChoices):
+    """Whether an analysis still waits for a person; derived from its last review."""
+
+    PENDING = "pending", _("Needs review")
+    DEFERRED = "deferred", _("Deferred")
+    REVIEWED = "reviewed", _("Reviewed")
+
+
+class ActorKind(models.TextChoices):
+    """Who moved an analysis or did something worth recording."""
+
+    USER = "user", _("Person")
+    WORKER = "worker", _("Worker")
+    SYSTEM = "system", _("System")

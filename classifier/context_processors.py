@@ -1,0 +1,15 @@
+"""What every page knows."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from classifier.selectors.workplace import workplace_of
+
+
+def workplace(request: HttpRequest) -> dict[str, Any]:
+    """Return the person's clinics, the queue alarm and whether this is a research build.
+
+    Values are lazy: a fragment that shows none of them costs no query.
+    """
+    return workplace_of(getattr(request, "user", None))

@@ -1,0 +1,27 @@
+"""The facts the application keeps, one file per group of models."""
+
+from classifier.models.analyses import Analysis, Prediction, Transition
+from classifier.models.audit import AuditEvent
+from classifier.models.images import Image
+from classifier.models.patients import Lesion, Patient
+from classifier.models.people import Clinic, Membership, User
+from classifier.models.registry import LabelSet, ModelVersion
+from classifier.models.reviews import OTHER_DIAGNOSIS, Reading, Review
+
+__all__ = [
+    "OTHER_DIAGNOSIS",
+    "Analysis",
+    "AuditEvent",
+    "Clinic",
+    "Image",
+    "LabelSet",
+    "Lesion",
+    "Membership",
+    "ModelVersion",
+    "Patient",
+    "Prediction",
+    "Reading",
+    "Review",
+    "Transition",
+    "User",
+]

@@ -1,0 +1,139 @@
+"""Patients and their lesions."""
+
+import uuid
+from typing import ClassVar
+
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.db import models
+from django.db.models.functions import Upper
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from classifier.choices import BodySite, Sex, SkinType
+from classifier.models.people import Clinic, User
+from classifier.querysets.records import ClinicOwnedQuerySet
+
+
+class PatientQuerySet(ClinicOwnedQuerySet["Patient"]):
+    """Patients, seen from a person."""
+
+    def matching(self, text: str) -> "PatientQuerySet":
+        """Return the patients whose name or record number contains every word of ``text``."""
+        found = self
+        for word in text.split():
+            found = found.filter(
+                models.Q(name__icontains=word) | models.Q(record_number__icontains=word)
+            )
+        return found
+
+
+class Patient(models.Model):
+    """A person in a clinic's care."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey(
+        Clinic, on_delete=models.PROTECT, related_name="patients", verbose_name=_("clinic")
+    )
+    record_number = models.CharField(_("medical record number"), max_length=64)
+    name = models.CharField(_("name"), max_length=200)
+    date_of_birth = models.DateField(_("date of birth"), null=True, blank=True)
+    sex = models.CharField(_("sex"), max_length=10, choices=Sex.choices, default=Sex.UNKNOWN)
+    skin_type = models.CharField(
+        _("skin type (Fitzpatrick)"),
+        max_length=10,
+        choices=SkinType.choices,
+        default=SkinType.UNKNOWN,
+    )
+    notes = models.TextField(_("notes"), blank=True, max_length=10_000)
+    archived = models.BooleanField(_("archived"), default=False)
+    created_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, related_name="+", verbose_name=_("registered by")
+    )
+    created_at = models.DateTimeField(_("registered at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed at"), auto_now=True)
+
+    objects = PatientQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("patient")
+        verbose_name_plural = _("patients")
+        ordering = ("name", "id")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=("clinic", "record_number"),
+                name="patient_record_number_unique",
+                violation_error_message=_("This clinic already has a patient with this number."),
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(record_number="") & ~models.Q(name=""),
+                name="patient_named",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(sex__in=Sex.values), name="patient_sex_valid"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(skin_type__in=SkinType.values), name="patient_skin_type_valid"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("clinic", "name", "id"), name="patient_clinic_name"),
+            # icontains compiles to UPPER(column) LIKE UPPER(pattern).
+            GinIndex(
+                OpClass(Upper("name"), name="gin_trgm_ops"),
+                name="patient_name_trigram",
+            ),
+            GinIndex(
+                OpClass(Upper("record_number"), name="gin_trgm_ops"),
+                name="patient_number_trigram",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.record_number})"
+
+    def get_absolute_url(self) -> str:
+        """Return the address of the patient's page."""
+        return reverse("patient_detail", args=[self.pk])
+
+
+class LesionQuerySet(ClinicOwnedQuerySet["Lesion"]):
+    """Lesions, seen from a person."""
+
+
+class Lesion(models.Model):
+    """One spot on one patient, photographed any number of times."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    clinic = models.ForeignKey(Clinic, on_delete=models.PROTECT, related_name="+")
+    patient = models.ForeignKey(
+        Patient, on_delete=models.PROTECT, related_name="lesions", verbose_name=_("patient")
+    )
+    label = models.CharField(
+        _("label"), max_length=100, help_text=_("What the team calls it: “mole left of the spine”.")
+    )
+    body_site = models.CharField(
+        _("body site"), max_length=20, choices=BodySite.choices, default=BodySite.UNKNOWN
+    )
+    first_seen = models.DateField(_("first seen"), null=True, blank=True)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = LesionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("lesion")
+        verbose_name_plural = _("lesions")
+        ordering = ("created_at", "id")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=("patient", "label"),
+                name="lesion_label_unique",
+                violation_error_message=_("This patient already has a lesion of this label."),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(body_site__in=BodySite.values), name="lesion_site_valid"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} · {self.get_body_site_display()}"

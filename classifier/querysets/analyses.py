@@ -1,0 +1,47 @@
+"""Which analyses a person may see, and which wait for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from classifier.choices import ReviewState, State
+from classifier.querysets.records import ClinicOwnedQuerySet
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from classifier.models import Analysis, Prediction  # noqa: F401 - they type the querysets
+
+
+class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
+    """Analyses, seen from a person or a worker."""
+
+    def needing_review(self) -> AnalysisQuerySet:
+        """Return what a person must look at, worst triage group first, then oldest."""
+        return self.filter(
+            state__in=(State.SUCCEEDED, State.REJECTED), review_state=ReviewState.PENDING
+        ).order_by("triage_rank", "created_at", "id")
+
+    def due(self, now: datetime) -> AnalysisQuerySet:
+        """Return the queued rows a worker may claim at ``now``."""
+        return self.filter(state=State.QUEUED, not_before__lte=now)
+
+    def lease_lost(self, now: datetime) -> AnalysisQuerySet:
+        """Return the running rows whose worker has not answered in time."""
+        return self.filter(state=State.RUNNING, lease_until__lt=now)
+
+    def for_lists(self) -> AnalysisQuerySet:
+        """Return rows with what a list shows, and none of the heavy columns."""
+        return self.select_related(
+            "patient", "clinic", "model_version", "last_reviewer", "image"
+        ).defer("model_version__manifest", "model_version__metrics", "patient__notes")
+
+
+class PredictionQuerySet(ClinicOwnedQuerySet["Prediction"]):
+    """Predictions, seen from a person."""
+
+    def without_maps(self) -> models.QuerySet[Prediction]:
+        """Leave the maps in the database."""
+        return self.defer("evidence_maps")

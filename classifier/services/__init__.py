@@ -1,0 +1,1 @@
+"""Rules: every change of a fact goes through one of these functions."""

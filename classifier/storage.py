@@ -1,0 +1,61 @@
+"""Where image files lie: under names that say nothing about a patient."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from django.core.files.storage import FileSystemStorage
+from django.utils.deconstruct import deconstructible
+
+if TYPE_CHECKING:
+    from classifier.models import Image
+
+
+@deconstructible
+class PrivateFileSystemStorage(FileSystemStorage):
+    """A folder outside every web root whose files have no address.
+
+    A name that exists already is a fault, never a reason to pick another one silently.
+    """
+
+    def url(self, name: str | None) -> str:
+        """Refuse: bytes leave through the permission-checked view only.
+
+        Raises:
+            ValueError: always.
+        """
+        msg = f"Stored files have no address; link to the image's view instead (asked for {name})."
+        raise ValueError(msg)
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return ``name`` itself.
+
+        Raises:
+            FileExistsError: the name is taken.
+        """
+        if self.exists(name):
+            msg = f"A stored file would be overwritten: {name}"
+            raise FileExistsError(msg)
+        return name
+
+
+def _path(image: Image, variant: str, extension: str) -> str:
+    key = str(image.pk)
+    # Two levels keep a folder at a few thousand entries when there are millions of images.
+    return os.path.join("images", key[:2], key[2:4], f"{key}.{variant}.{extension}")
+
+
+def display_path(image: Image, _filename: str) -> str:
+    """Return the display copy's name; the upload's own name is ignored."""
+    return _path(image, "display", "jpg")
+
+
+def thumbnail_path(image: Image, _filename: str) -> str:
+    """Return the thumbnail's name."""
+    return _path(image, "thumbnail", "jpg")
+
+
+def network_source_path(image: Image, _filename: str) -> str:
+    """Return the name of the lossless small copy the network reads."""
+    return _path(image, "network", "png")

@@ -1,0 +1,16 @@
+"""Application configurations of the wiring package."""
+
+import importlib
+
+from django.contrib.admin.apps import AdminConfig
+
+
+class SkinappAdminConfig(AdminConfig):
+    """Replaces the stock admin site by the branded one and connects Celery."""
+
+    default_site = "classifier.admin.site.SkinappAdminSite"
+
+    def ready(self) -> None:
+        """Load the Celery application, so that tasks published by web know their broker."""
+        importlib.import_module("skinapp.celery")
+        super().ready()

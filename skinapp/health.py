@@ -1,0 +1,116 @@
+"""Health pages: ``/healthz`` says the process lives, ``/readyz`` that the installation can work.
+
+Neither says anything about a patient, and neither needs a signed-in person.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from health_check.base import HealthCheck
+from health_check.exceptions import ServiceUnavailable
+from health_check.views import HealthCheckView
+from kombu.exceptions import OperationalError
+
+from classifier.models import LabelSet, ModelVersion
+from classifier.selectors.workplace import oldest_wait
+from skinapp.celery import app
+
+
+@login_not_required
+@never_cache
+@require_safe
+def alive(_request: HttpRequest) -> HttpResponse:
+    """Answer as long as the process can answer at all."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+class DatabaseCheck(HealthCheck):
+    """A check that reads the database, from a thread of its own."""
+
+    def run(self) -> None:
+        """Look, and close the thread's connection afterwards."""
+        try:
+            self.look()
+        finally:
+            connection.close()
+
+    def look(self) -> None:
+        """Ask the database for anything."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+
+@dataclasses.dataclass
+class Database(DatabaseCheck):
+    """PostgreSQL answers."""
+
+
+@dataclasses.dataclass
+class Broker(HealthCheck):
+    """The broker takes messages."""
+
+    def run(self) -> None:
+        """Open one connection and close it again."""
+        try:
+            with app.connection_for_write(connect_timeout=2) as broker:
+                broker.ensure_connection(max_retries=1, interval_start=0, timeout=3)
+        except OperationalError as error:
+            msg = "the broker does not answer; uploads are kept and wait"
+            raise ServiceUnavailable(msg) from error
+
+
+@dataclasses.dataclass
+class ActiveModels(DatabaseCheck):
+    """Every label set has an active model version."""
+
+    def look(self) -> None:
+        """Compare the active versions with the label sets."""
+        active = set(
+            ModelVersion.objects.filter(active=True).values_list("label_set", flat=True)
+        )
+        missing = sorted(set(LabelSet.values) - active)
+        if missing:
+            msg = f"no active model version for {', '.join(missing)}; run register_models"
+            raise ServiceUnavailable(msg)
+
+
+@dataclasses.dataclass
+class QueueAge(DatabaseCheck):
+    """No analysis has waited longer than the alarm allows."""
+
+    def look(self) -> None:
+        """Measure the longest wait."""
+        waited = oldest_wait()
+        limit = timedelta(seconds=settings.ANALYSIS_QUEUE_ALARM_SECONDS)
+        if waited is not None and waited > limit:
+            msg = f"an analysis has waited {int(waited.total_seconds())} s; is a worker running?"
+            raise ServiceUnavailable(msg)
+
+
+class ReadyView(HealthCheckView):  # type: ignore[misc]
+    """Runs the checks and answers in JSON: 200 when all are well, 503 otherwise."""
+
+    checks = (Database, Broker, ActiveModels, QueueAge)
+
+    async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Run every check and report each by name."""
+        await super().get(request, *args, **kwargs)
+        errors = {type(result.check).__name__: result.error for result in self.results}
+        body = {name: str(error) if error else "ok" for name, error in errors.items()}
+        return JsonResponse(body, status=503 if any(errors.values()) else 200)
+
+    def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
+        """Render nothing: the answer is made in :meth:`get`."""
+        return HttpResponse(status=response_kwargs.get("status", 200))
+
+
+ready = login_not_required(never_cache(ReadyView.as_view()))

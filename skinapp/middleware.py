@@ -1,0 +1,58 @@
+"""Response headers and request bounds that hold for every page."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class PermissionsPolicyMiddleware:
+    """Tells the browser which device features the pages may use (only the camera)."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Add the ``Permissions-Policy`` header."""
+        response = self.get_response(request)
+        response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
+        return response
+
+
+class BodySizeMiddleware:
+    """Refuses a request whose declared length is over the limit before a byte of it is read."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer 413 to an over-long body, 400 to a length that is not a number."""
+        declared = request.META.get("CONTENT_LENGTH") or "0"
+        if not declared.isdigit():
+            return HttpResponse(_("The request's length is not a number."), status=400)
+        if int(declared) <= settings.REQUEST_MAX_BYTES:
+            return self.get_response(request)
+        limit = settings.REQUEST_MAX_BYTES // (1024 * 1024)
+        sentence = _("The upload is too large: at most %(limit)d MB at a time.") % {"limit": limit}
+        if "application/json" in request.headers.get("Accept", ""):
+            return JsonResponse({"errors": {"images": [sentence]}}, status=413)
+        return render(request, "413.html", {"sentence": sentence}, status=413)
+
+
+class NoStoreMiddleware:
+    """Keeps pages about patients out of browser and proxy caches."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Mark every answer to a signed-in person as not to be stored."""
+        response = self.get_response(request)
+        user = getattr(request, "user", None)
+        if user is not None and user.is_authenticated:
+            response.headers["Cache-Control"] = "no-store, private"
+        return response

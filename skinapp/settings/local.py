@@ -1,0 +1,27 @@
+"""Settings of ``make run``: one person's machine, embedded servers, data under ``var/``."""
+
+import secrets
+from pathlib import Path
+
+from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
+from skinapp.settings.base import BASE_DIR
+from skinapp.settings.env import env
+
+
+def _own_secret_key() -> str:
+    """Return this installation's key, drawn at the first start and kept under ``var/``."""
+    path: Path = BASE_DIR / "var" / "secret_key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        path.write_text(secrets.token_urlsafe(48), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+SECRET_KEY = env.str("SECRET_KEY", default="") or _own_secret_key()
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Password-reset letters are written to files under var/mail instead of being sent.
+EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+EMAIL_FILE_PATH = str(BASE_DIR / "var" / "mail")

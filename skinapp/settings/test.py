@@ -1,0 +1,16 @@
+"""Settings of the test suite: a real PostgreSQL and a real Valkey, cheap password hashes."""
+
+import tempfile
+from pathlib import Path
+
+from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
+from skinapp.settings.base import STORAGES
+
+SECRET_KEY = "only-for-tests-" + "x" * 40
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+MEDIA_ROOT = Path(tempfile.gettempdir()) / "skinapp-tests-media"
+STORAGES = STORAGES | {
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}

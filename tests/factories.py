@@ -1,0 +1,114 @@
+"""Rows for tests: the smallest that the database accepts, with names that say whose they are."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from django.core.files.base import ContentFile
+
+from classifier.choices import Modality, Role
+from classifier.models import (
+    Analysis,
+    Clinic,
+    Image,
+    LabelSet,
+    Membership,
+    ModelVersion,
+    Patient,
+    User,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+PASSWORD = "correct horse battery staple"  # noqa: S105 - a test's own password
+_numbers = itertools.count(1)
+
+
+def make_user(email: str | None = None, **extra: Any) -> User:
+    """Make a user who signs in with ``PASSWORD``."""
+    address = email or f"person{next(_numbers)}@clinic.example"
+    return User.objects.create_user(address, PASSWORD, **extra)
+
+
+def make_clinic(name: str | None = None, **extra: Any) -> Clinic:
+    """Make a clinic."""
+    return Clinic.objects.create(name=name or f"Clinic {next(_numbers)}", **extra)
+
+
+def make_member(clinic: Clinic, role: str = Role.CLINICIAN, **extra: Any) -> User:
+    """Make a user with a role in the clinic."""
+    user = make_user(**extra)
+    Membership.objects.create(user=user, clinic=clinic, role=role)
+    return user
+
+
+def make_patient(clinic: Clinic, by: User, **extra: Any) -> Patient:
+    """Make a patient registered by ``by``."""
+    number = next(_numbers)
+    facts = {"record_number": f"MRN-{number:05}", "name": f"Patient {number}"} | extra
+    return Patient.objects.create(clinic=clinic, created_by=by, **facts)
+
+
+def make_image(
+    patient: Patient, by: User, *, picture: Picture | None = None, **extra: Any
+) -> Image:
+    """Make an image with stored files; a drawn nevus unless a picture is given."""
+    from classifier.intake import accept_picture  # noqa: PLC0415 - intake imports settings
+    from mlcore.drawing import draw_dermoscopy  # noqa: PLC0415 - drawing is slow to import
+
+    number = next(_numbers)
+    drawn = picture or draw_dermoscopy("nevus", seed=number, size=(320, 240))
+    taken = accept_picture(drawn)
+    image = Image(
+        clinic=patient.clinic,
+        patient=patient,
+        uploaded_by=by,
+        modality=extra.pop("modality", Modality.DERMOSCOPY),
+        original_sha256=hashlib.sha256(f"{number}".encode()).hexdigest(),
+        original_format="PNG",
+        byte_size=1000 + number,
+        width=drawn.width,
+        height=drawn.height,
+        network_source_sha256=hashlib.sha256(taken.network_source).hexdigest(),
+        **extra,
+    )
+    image.display.save("", ContentFile(taken.display), save=False)
+    image.thumbnail.save("", ContentFile(taken.thumbnail), save=False)
+    image.network_source.save("", ContentFile(taken.network_source), save=False)
+    image.save()
+    return image
+
+
+def label_set_of(image: Image) -> LabelSet:
+    """Return the label set that the image's modality asks for."""
+    dermoscopic = image.modality == Modality.DERMOSCOPY
+    return LabelSet.ISIC9 if dermoscopic else LabelSet.CLINICAL5
+
+
+def make_analysis(image: Image, by: User, **extra: Any) -> Analysis:
+    """Make a queued analysis of the image."""
+    return Analysis.objects.create(
+        clinic=image.clinic,
+        patient=image.patient,
+        image=image,
+        label_set=label_set_of(image),
+        modality=image.modality,
+        requested_by=by,
+        **extra,
+    )
+
+
+def make_model_version(
+    label_set: LabelSet = LabelSet.ISIC9, *, active: bool = True, **extra: Any
+) -> ModelVersion:
+    """Make a registered model version that no folder backs (for pages, not for workers)."""
+    number = next(_numbers)
+    facts = {
+        "version": f"0.0.{number}",
+        "artefact_sha256": hashlib.sha256(f"release {number}".encode()).hexdigest(),
+        "manifest": {"key": label_set.value, "version": f"0.0.{number}"},
+    } | extra
+    return ModelVersion.objects.create(label_set=label_set, active=active, **facts)
