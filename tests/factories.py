@@ -20,6 +20,14 @@ from classifier.models import (
     User,
 )
 
+from mlcore.drawing import draw_dermoscopy
+from mlcore.imaging import (
+    encode_display,
+    encode_network_source,
+    encode_thumbnail,
+    network_source,
+)
+
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
@@ -56,12 +64,9 @@ def make_image(
     patient: Patient, by: User, *, picture: Picture | None = None, **extra: Any
 ) -> Image:
     """Make an image with stored files; a drawn nevus unless a picture is given."""
-    from classifier.intake import accept_picture  # noqa: PLC0415 - intake imports settings
-    from mlcore.drawing import draw_dermoscopy  # noqa: PLC0415 - drawing is slow to import
-
     number = next(_numbers)
     drawn = picture or draw_dermoscopy("nevus", seed=number, size=(320, 240))
-    taken = accept_picture(drawn)
+    source = encode_network_source(network_source(drawn))
     image = Image(
         clinic=patient.clinic,
         patient=patient,
@@ -72,12 +77,12 @@ def make_image(
         byte_size=1000 + number,
         width=drawn.width,
         height=drawn.height,
-        network_source_sha256=hashlib.sha256(taken.network_source).hexdigest(),
+        network_source_sha256=hashlib.sha256(source).hexdigest(),
         **extra,
     )
-    image.display.save("", ContentFile(taken.display), save=False)
-    image.thumbnail.save("", ContentFile(taken.thumbnail), save=False)
-    image.network_source.save("", ContentFile(taken.network_source), save=False)
+    image.display.save("", ContentFile(encode_display(drawn)), save=False)
+    image.thumbnail.save("", ContentFile(encode_thumbnail(drawn)), save=False)
+    image.network_source.save("", ContentFile(source), save=False)
     image.save()
     return image
 

@@ -1,0 +1,10 @@
+"""Addresses of the clinic's pages, one file per area. Identifiers are UUIDs."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("classifier.urls.lists")),
+    path("", include("classifier.urls.patients")),
+    path("", include("classifier.urls.images")),
+    path("", include("classifier.urls.analyses")),
+]

@@ -1,0 +1,5 @@
+"""Results, readings and reviews."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,5 @@
+"""Uploads and image bytes."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

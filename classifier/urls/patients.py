@@ -1,0 +1,5 @@
+"""Patients and lesions."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
