@@ -8,7 +8,7 @@ from django.contrib.admin.apps import AdminConfig
 class SkinappAdminConfig(AdminConfig):
     """Replaces the stock admin site by the branded one and connects Celery."""
 
-    default_site = "classifier.admin.site.SkinappAdminSite"
+    default_site = "skinapp.admin_site.SkinappAdminSite"
 
     def ready(self) -> None:
         """Load the Celery application, so that tasks published by web know their broker."""

@@ -1,1 +1,8 @@
-"""The admin panel: stock Django admin, branded."""
+"""The admin panel: stock Django admin, branded.
+
+``AdminConfig.autodiscover`` imports this package, which registers every model admin.
+"""
+
+from classifier.admin import analyses, audit, people, records, registry
+
+__all__ = ["analyses", "audit", "people", "records", "registry"]

@@ -3,10 +3,14 @@
 from datetime import timedelta
 from pathlib import Path
 
+import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from skinapp.settings.env import env
+
+# Lets ``ModelAdmin[Patient]`` and its like be written at run time as type checkers read them.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 

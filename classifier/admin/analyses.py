@@ -1,0 +1,177 @@
+"""Analyses with their transitions; predictions, readings and reviews."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from classifier.admin.base import ReadOnlyAdmin, person
+from classifier.models import Analysis, Prediction, Reading, Review, Transition
+from classifier.services.analyses import cancel_analysis, retry_analysis
+from classifier.services.errors import RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+
+
+class ReasonForm(forms.Form):
+    """Why an administrator interferes with a job."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=500,
+        help_text=_("It is kept with the transition and in the audit trail."),
+    )
+
+
+class TransitionInline(admin.TabularInline[Transition, Analysis]):
+    """Every move of the analysis, oldest first."""
+
+    model = Transition
+    extra = 0
+    can_delete = False
+    fields = (
+        "created_at",
+        "from_state",
+        "to_state",
+        "attempt",
+        "actor_kind",
+        "actor",
+        "worker",
+        "reason",
+    )
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Transition]:
+        """Fetch the named persons in the same query."""
+        return super().get_queryset(request).select_related("actor")
+
+
+@admin.register(Analysis)
+class AnalysisAdmin(ReadOnlyAdmin[Analysis]):
+    """Jobs: looked at here, moved only by actions that demand a reason."""
+
+    inlines: ClassVar[list[Any]] = [TransitionInline]
+    list_display = (
+        "id",
+        "patient",
+        "label_set",
+        "state",
+        "attempt",
+        "failure_code",
+        "failure_reference",
+        "model_version",
+        "created_at",
+        "finished_at",
+    )
+    list_select_related = ("patient", "model_version")
+    list_filter = ("state", "label_set", "decision", "review_state", "clinic")
+    search_fields = ("id", "patient__name", "patient__record_number", "failure_reference")
+    actions = ("retry", "cancel")
+
+    def has_move_permission(self, request: HttpRequest) -> bool:
+        """Return whether the person may retry and cancel jobs (the change permission)."""
+        return request.user.has_perm("classifier.change_analysis")
+
+    @admin.action(description=_("Retry the chosen analyses"), permissions=["move"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Analysis]) -> HttpResponse | None:
+        """Queue failed or rejected analyses again."""
+        return self._with_reason(request, queryset, "retry", _("Retry"), retry_analysis)
+
+    @admin.action(description=_("Cancel the chosen analyses"), permissions=["move"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Analysis]) -> HttpResponse | None:
+        """Cancel queued analyses."""
+        return self._with_reason(request, queryset, "cancel", _("Cancel"), cancel_analysis)
+
+    def _with_reason(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Analysis],
+        action: str,
+        verb: Any,
+        service: Callable[..., object],
+    ) -> HttpResponse | None:
+        form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+        if not form.is_valid():
+            context = self.admin_site.each_context(request) | {
+                "title": verb,
+                "form": form,
+                "analyses": queryset.select_related("patient"),
+                "action": action,
+                "verb": verb,
+                "checkbox": helpers.ACTION_CHECKBOX_NAME,
+                "opts": self.model._meta,
+            }
+            return TemplateResponse(request, "admin/classifier/analysis/reason.html", context)
+        done = 0
+        for analysis in queryset:
+            try:
+                service(analysis=analysis, by=person(request), reason=form.cleaned_data["reason"])
+            except RuleError as error:
+                self.message_user(request, f"{analysis.pk}: {error}", messages.ERROR)
+            else:
+                done += 1
+        if done:
+            sentence = ngettext("%(n)d analysis moved.", "%(n)d analyses moved.", done)
+            self.message_user(request, sentence % {"n": done}, messages.SUCCESS)
+        return None
+
+
+@admin.register(Prediction)
+class PredictionAdmin(ReadOnlyAdmin[Prediction]):
+    """What the networks said; nobody alters it."""
+
+    list_display = (
+        "id",
+        "decision",
+        "top_label",
+        "confidence",
+        "model_version",
+        "engine",
+        "created_at",
+    )
+    list_select_related = ("model_version",)
+    list_filter = ("decision", "model_version", "clinic")
+    search_fields = ("id", "image__patient__record_number")
+    exclude = ("evidence_maps",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
+        """Leave the maps in the database."""
+        return super().get_queryset(request).defer("evidence_maps")
+
+
+@admin.register(Reading)
+class ReadingAdmin(ReadOnlyAdmin[Reading]):
+    """Clinicians' own readings."""
+
+    list_display = ("analysis_id", "reader", "diagnosis", "blinded", "created_at")
+    list_select_related = ("reader",)
+    list_filter = ("blinded", "clinic")
+    search_fields = ("reader__email", "analysis__patient__record_number")
+
+
+@admin.register(Review)
+class ReviewAdmin(ReadOnlyAdmin[Review]):
+    """Clinicians' verdicts."""
+
+    list_display = ("analysis_id", "number", "reviewer", "verdict", "diagnosis", "created_at")
+    list_select_related = ("reviewer",)
+    list_filter = ("verdict", "clinic")
+    search_fields = ("reviewer__email", "analysis__patient__record_number")

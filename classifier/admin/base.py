@@ -1,0 +1,82 @@
+"""What every model admin of the application shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.utils.functional import cached_property
+
+from classifier.services import audit
+
+if TYPE_CHECKING:
+    from django.forms import ModelForm
+    from django.http import HttpRequest
+
+    from classifier.models import User
+
+M = TypeVar("M", bound=Model)
+
+# Nobody pages further than this by hand; counting further would scan the table.
+MOST_COUNTED = 10_000
+
+
+class CappedPaginator(Paginator[M]):
+    """A paginator whose count stops at ``MOST_COUNTED`` rows, so a list costs the same at any size."""
+
+    @cached_property
+    def count(self) -> int:
+        """Return the number of rows, at most ``MOST_COUNTED``."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:MOST_COUNTED].count())
+
+
+class RecordAdmin(admin.ModelAdmin[M]):
+    """Adds and changes are audited, nothing is deleted, lists are bounded."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False: records are archived or deactivated, never deleted here."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Save and append to the audit trail which fields an administrator changed."""
+        super().save_model(request, obj, form, change)
+        audit.record(
+            action=f"{obj._meta.model_name}.{'changed' if change else 'created'}_in_admin",
+            actor=person(request),
+            clinic_id=getattr(obj, "clinic_id", None),
+            subject=obj,
+            fields=sorted(form.changed_data),
+        )
+
+
+class ReadOnlyAdmin(RecordAdmin[M]):
+    """Facts that the admin panel shows and cannot alter."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False: the page shows the row without a form."""
+        return False
+
+
+def person(request: HttpRequest) -> User:
+    """Return the signed-in administrator.
+
+    Raises:
+        TypeError: nobody is signed in, which the admin site never lets happen.
+    """
+    from classifier.models import User  # noqa: PLC0415 - needed at run time only here
+
+    if not isinstance(request.user, User):
+        msg = "An admin page was asked for without a signed-in person."
+        raise TypeError(msg)
+    return request.user

@@ -1,0 +1,168 @@
+"""Users, clinics and memberships."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as StockUserAdmin
+from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm
+from django.utils.translation import gettext_lazy as _
+
+from classifier.admin.base import CappedPaginator, RecordAdmin, person
+from classifier.models import Clinic, Membership, User
+from classifier.services import audit
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.forms import BaseModelFormSet, ModelForm
+    from django.http import HttpRequest
+
+
+class NewUserForm(BaseUserCreationForm[User]):
+    """Asks for an e-mail address and a first password."""
+
+    class Meta:
+        model = User
+        fields = ("email", "first_name", "last_name")
+
+
+class ChangedUserForm(UserChangeForm[User]):
+    """The stock form without a user name."""
+
+    class Meta:
+        model = User
+        fields = "__all__"
+
+
+class MembershipInline(admin.TabularInline[Membership, User]):
+    """Where a person works, on the person's page and on the clinic's."""
+
+    model = Membership
+    extra = 0
+    autocomplete_fields: ClassVar[list[str]] = ["user", "clinic"]
+
+
+def _audit_memberships(
+    request: HttpRequest, formset: BaseModelFormSet[Membership, ModelForm[Membership]]
+) -> None:
+    changed = [membership for membership, _fields in formset.changed_objects]
+    for deed, rows in (
+        ("granted", formset.new_objects),
+        ("changed", changed),
+        ("revoked", formset.deleted_objects),
+    ):
+        for membership in rows:
+            audit.record(
+                action=f"membership.{deed}",
+                actor=person(request),
+                clinic_id=membership.clinic_id,
+                subject=membership,
+                user=str(membership.user_id),
+                role=membership.role,
+            )
+
+
+@admin.register(User)
+class UserAdmin(StockUserAdmin[User]):
+    """People. A leaver is deactivated: what a person did must keep its name."""
+
+    form = ChangedUserForm
+    add_form = NewUserForm
+    paginator = CappedPaginator
+    show_full_result_count = False
+    inlines: ClassVar[list[Any]] = [MembershipInline]
+    ordering = ("email",)
+    list_display = ("email", "first_name", "last_name", "is_active", "is_staff", "last_login")
+    list_filter = ("is_active", "is_staff", "clinics")
+    search_fields = ("email", "first_name", "last_name")
+    filter_horizontal = ("groups", "user_permissions")
+    fieldsets = (
+        (None, {"fields": ("email", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name")}),
+        (_("Admin panel"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": ("email", "first_name", "last_name", "password1", "password2"),
+            },
+        ),
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False: deactivate instead."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Save and audit."""
+        super().save_model(request, obj, form, change)
+        audit.record(
+            action="user.changed" if change else "user.created",
+            actor=person(request),
+            subject=obj,
+            fields=sorted(set(form.changed_data) - {"password", "password1", "password2"}),
+        )
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Save the memberships and audit each."""
+        super().save_formset(request, form, formset, change)
+        _audit_memberships(request, formset)
+
+
+@admin.register(Clinic)
+class ClinicAdmin(RecordAdmin[Clinic]):
+    """Departments and who works in them."""
+
+    inlines: ClassVar[list[Any]] = [MembershipInline]
+    list_display = ("name", "blinded_first", "created_at")
+    search_fields = ("name",)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        """Save the memberships and audit each."""
+        super().save_formset(request, form, formset, change)
+        _audit_memberships(request, formset)
+
+
+@admin.register(Membership)
+class MembershipAdmin(RecordAdmin[Membership]):
+    """Every membership in one list."""
+
+    list_display = ("user", "clinic", "role", "created_at")
+    list_select_related = ("user", "clinic")
+    list_filter = ("role", "clinic")
+    search_fields = ("user__email", "clinic__name")
+    autocomplete_fields = ("user", "clinic")
+
+    def has_delete_permission(
+        self,
+        request: HttpRequest,
+        obj: Membership | None = None,  # noqa: ARG002 - Django's signature
+    ) -> bool:
+        """Return whether the person may end memberships; the rest of the record stays."""
+        return request.user.has_perm("classifier.delete_membership")
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        """End the membership and audit it."""
+        self._audit_end(request, obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        """End several memberships and audit each."""
+        for membership in queryset:
+            self._audit_end(request, membership)
+        super().delete_queryset(request, queryset)
+
+    def _audit_end(self, request: HttpRequest, membership: Membership) -> None:
+        audit.record(
+            action="membership.revoked",
+            actor=person(request),
+            clinic_id=membership.clinic_id,
+            subject=membership,
+            user=str(membership.user_id),
+            role=membership.role,
+        )

@@ -1,0 +1,50 @@
+"""Patients, lesions and images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+
+from classifier.admin.base import ReadOnlyAdmin, RecordAdmin
+from classifier.models import Image, Lesion, Patient
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+@admin.register(Patient)
+class PatientAdmin(RecordAdmin[Patient]):
+    """Patients: facts can be corrected, the clinic cannot be changed."""
+
+    list_display = ("record_number", "name", "clinic", "archived", "created_at")
+    list_select_related = ("clinic",)
+    list_filter = ("archived", "clinic")
+    search_fields = ("name", "record_number")
+    readonly_fields = ("clinic", "created_by", "created_at", "updated_at")
+    ordering = ("name", "id")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False: patients are registered in the application, by a clinic's member."""
+        return False
+
+
+@admin.register(Lesion)
+class LesionAdmin(ReadOnlyAdmin[Lesion]):
+    """Lesions."""
+
+    list_display = ("label", "body_site", "patient", "clinic", "created_at")
+    list_select_related = ("patient", "clinic")
+    list_filter = ("body_site", "clinic")
+    search_fields = ("label", "patient__name", "patient__record_number")
+
+
+@admin.register(Image)
+class ImageAdmin(ReadOnlyAdmin[Image]):
+    """Images: facts only; the picture is seen in the application, by a clinic's member."""
+
+    list_display = ("id", "patient", "modality", "width", "height", "uploaded_by", "created_at")
+    list_select_related = ("patient", "uploaded_by")
+    list_filter = ("modality", "clinic")
+    search_fields = ("patient__name", "patient__record_number", "original_sha256")
+    exclude = ("display", "thumbnail", "network_source")
