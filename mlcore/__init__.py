@@ -1,0 +1,1 @@
+"""Images and networks: everything that knows neither Django nor Celery."""
