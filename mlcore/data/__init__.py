@@ -1,0 +1,1 @@
+"""Reading the public image sets, cleaning their labels, and splitting without leaks."""

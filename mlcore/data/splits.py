@@ -1,0 +1,117 @@
+"""Splits in which no lesion and no near-duplicate stands on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlcore.data.curation import near_duplicate_groups
+from mlcore.data.hashing import Groups, difference_hash, near_pairs
+from mlcore.data.sets import Record, ham_facts, read_folder_set, read_ham10000
+from mlcore.imaging import load_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Share of the training groups that is held out, by label.
+VALIDATION_SHARE = 0.12
+CALIBRATION_SHARE = 0.12
+PARTS = ("train", "validation", "calibration", "test")
+
+
+def with_groups(records: Sequence[Record], root: Path) -> list[Record]:
+    """Return the records with groups by lesion id, file id, published groups and near-duplicates.
+
+    Args:
+        records: of all sets that will be used together, test splits included.
+        root: the data root.
+    """
+    groups = Groups()
+    facts = ham_facts(root)
+    for record in records:
+        # The archive's id is the file's name in isic9 and in HAM10000 alike.
+        stem = record.path.stem.removesuffix("_downsampled")
+        groups.join([record.name, f"id:{stem}"])
+        if stem in facts:
+            groups.join([record.name, f"lesion:{facts[stem].lesion}"])
+    for group in near_duplicate_groups(root):
+        groups.join([f"isic9/{image}" for image in group])
+    hashes = np.stack([difference_hash(load_picture(r.path.read_bytes())) for r in records])
+    for i, j in near_pairs(hashes):
+        groups.join([records[i].name, records[j].name])
+    return [record.in_group(groups.find(record.name)) for record in records]
+
+
+def split_groups(records: Sequence[Record], *, seed: int) -> dict[str, list[Record]]:
+    """Divide grouped records into train, validation, calibration and test.
+
+    The published test split stays whole; whatever shares a group with it is left out altogether.
+    The other groups are dealt by label, so that every part has every label.
+
+    Args:
+        records: with groups.
+        seed: another seed deals other groups.
+    """
+    tested = {record.group for record in records if record.split == "test"}
+    parts: dict[str, list[Record]] = {part: [] for part in PARTS}
+    parts["test"] = [record for record in records if record.split == "test"]
+    by_group: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.group not in tested:
+            by_group[record.group].append(record)
+    by_label: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for group, members in by_group.items():
+        by_label[members[0].label, members[0].source].append(group)
+    for groups in by_label.values():
+        dealt = sorted(groups, key=lambda group: _shuffle_key(group, seed))
+        validation = round(len(dealt) * VALIDATION_SHARE)
+        calibration = validation + round(len(dealt) * CALIBRATION_SHARE)
+        for number, group in enumerate(dealt):
+            part = (
+                "validation"
+                if number < validation
+                else "calibration"
+                if number < calibration
+                else "train"
+            )
+            parts[part] += by_group[group]
+    return parts
+
+
+def load_split(
+    key: str, root: Path, *, seed: int, with_ham: bool = False
+) -> dict[str, list[Record]]:
+    """Return the four parts of a label set.
+
+    Args:
+        key: the label set.
+        root: the data root.
+        seed: of the deal.
+        with_ham: add HAM10000 to ``isic9``. Its images join the training part only where their
+            group was dealt there; validation, calibration and test hold both sources.
+
+    Raises:
+        DataError: an image set is not laid out as expected.
+    """
+    records = read_folder_set(root, key)
+    if with_ham:
+        known = {record.path.stem for record in records}
+        records += [record for record in read_ham10000(root) if record.path.stem not in known]
+    return split_groups(with_groups(records, root), seed=seed)
+
+
+def digest_of(records: Sequence[Record]) -> str:
+    """Return a SHA-256 over the names, labels and bytes of the records, whatever their order."""
+    lines = sorted(
+        f"{r.name}\t{r.label}\t{hashlib.sha256(r.path.read_bytes()).hexdigest()}" for r in records
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _shuffle_key(group: str, seed: int) -> str:
+    # A hash deals the same cards on every machine, whatever the order of the files.
+    return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Network architectures in functional Keras, and where their first weights come from."""

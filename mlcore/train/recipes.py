@@ -1,0 +1,194 @@
+"""Recipes: everything that decides how a network is trained, as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class UnknownRecipeError(ValueError):
+    """No recipe has this name."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of epochs at one input size.
+
+    Attributes:
+        epochs: how many.
+        side: pixels of the square input.
+    """
+
+    epochs: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much a training picture is changed; zero everywhere changes nothing.
+
+    Attributes:
+        rotation: largest turn, in degrees either way.
+        zoom: largest share by which the picture grows or shrinks.
+        shift: largest move, as a share of the side.
+        shear: largest shear, in degrees.
+        flip_horizontal: mirror half of the pictures.
+        flip_vertical: turn half of the pictures upside down.
+        brightness: largest change, as a share.
+        contrast: largest change, as a share.
+        saturation: largest change, as a share.
+        tint: largest change of one colour channel against the others, as a share.
+    """
+
+    rotation: float = 0.0
+    zoom: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    tint: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train one network.
+
+    Attributes:
+        name: how the command line asks for it.
+        label_set: ``isic9`` or ``clinical5``.
+        network: ``lite0``, ``lite1``, ``lite2`` or ``small_cnn``.
+        stages: input sizes in order; the last one is the released network's.
+        batch: pictures in a step.
+        learning_rate: peak, of AdamW with warm-up and cosine decay.
+        weight_decay: of AdamW.
+        warm_up: share of the steps.
+        label_smoothing: 0 to 1.
+        dropout: before the last layer.
+        epoch_size: pictures drawn in an epoch.
+        class_power: a class of n pictures is drawn in proportion to n to this power; 0 draws
+            every class alike, 1 as often as it occurs.
+        ham_share: with HAM10000, the share of a class's draws that come from it where both
+            sources have the class. It breaks the tie between source and class.
+        with_ham: add HAM10000.
+        patience: epochs without a better validation loss before training stops.
+        freeze_normalisation: keep the ImageNet statistics of batch normalisation.
+        augmentation: see :class:`Augmentation`.
+    """
+
+    name: str
+    label_set: str
+    network: str
+    stages: tuple[Stage, ...]
+    augmentation: Augmentation
+    batch: int = 32
+    learning_rate: float = 4e-4
+    weight_decay: float = 0.02
+    warm_up: float = 0.08
+    label_smoothing: float = 0.1
+    dropout: float = 0.2
+    epoch_size: int = 4096
+    class_power: float = 0.4
+    ham_share: float = 0.5
+    with_ham: bool = False
+    patience: int = 6
+    freeze_normalisation: bool = True
+
+    @property
+    def side(self) -> int:
+        """Return the released network's input side in pixels."""
+        return self.stages[-1].side
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON-ready facts."""
+        return asdict(self)
+
+
+_DERMOSCOPIC = Augmentation(
+    rotation=180,
+    zoom=0.25,
+    shift=0.08,
+    shear=8,
+    flip_horizontal=True,
+    flip_vertical=True,
+    brightness=0.25,
+    contrast=0.25,
+    saturation=0.35,
+    tint=0.10,
+)
+_CLINICAL = Augmentation(
+    rotation=25,
+    zoom=0.3,
+    shift=0.10,
+    shear=8,
+    flip_horizontal=True,
+    brightness=0.25,
+    contrast=0.25,
+    saturation=0.25,
+    tint=0.06,
+)
+# What the public student projects do: rescale, shear, zoom and flip at 64 × 64, softmax, no more.
+_PROTOTYPE = Augmentation(shear=11.5, zoom=0.2, flip_horizontal=True)
+
+
+def _prototype(label_set: str) -> Recipe:
+    return Recipe(
+        name=f"small_cnn_{label_set}",
+        label_set=label_set,
+        network="small_cnn",
+        stages=(Stage(25, 64),),
+        augmentation=_PROTOTYPE,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        warm_up=0.0,
+        label_smoothing=0.0,
+        dropout=0.0,
+        epoch_size=0,
+        class_power=1.0,
+        patience=25,
+        freeze_normalisation=False,
+    )
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="isic9_lite0",
+            label_set="isic9",
+            network="lite0",
+            stages=(Stage(10, 128), Stage(6, 176)),
+            augmentation=_DERMOSCOPIC,
+            with_ham=True,
+        ),
+        Recipe(
+            name="clinical5_lite0",
+            label_set="clinical5",
+            network="lite0",
+            stages=(Stage(16, 160), Stage(10, 224)),
+            augmentation=_CLINICAL,
+            epoch_size=512,
+            class_power=0.5,
+            learning_rate=3e-4,
+            dropout=0.3,
+            patience=10,
+        ),
+        _prototype("isic9"),
+        _prototype("clinical5"),
+    )
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return a recipe.
+
+    Raises:
+        UnknownRecipeError: there is none of this name.
+    """
+    try:
+        return RECIPES[name]
+    except KeyError:
+        msg = f"There is no recipe {name!r}; there are {', '.join(sorted(RECIPES))}."
+        raise UnknownRecipeError(msg) from None
