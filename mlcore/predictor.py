@@ -1,0 +1,200 @@
+"""From pictures to results: the one path that the command line and the workers use."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcore.bundle import load_release
+from mlcore.engines import load_engine
+from mlcore.evaluate import softmax
+from mlcore.imaging import to_array
+from mlcore.labels import TRIAGE_ORDER
+from mlcore.quality import QualityLimits, fault_of, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
+
+    from mlcore.bundle import Release
+    from mlcore.engines import Engine
+    from mlcore.labels import LabelSet
+
+UNSURE = "unsure"
+_UNSURE_SENTENCE = (
+    "The network is not sure enough: its first answer has {percent} % where {needed} % are needed. "
+    "A person must judge."
+)
+# A group counts as plausible from this probability on where no threshold of its own is set.
+_PLAUSIBLE = 0.2
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a network says of one picture.
+
+    Attributes:
+        probabilities: calibrated, one for every label key, summing to 1.
+        top: key of the most probable label.
+        confidence: its probability.
+        decision: ``answer``, ``cannot_say`` or ``rejected``.
+        reason_code: why it is not an answer, or "".
+        reason: the same as a plain sentence, or "".
+        triage_group: the worst group that is plausible.
+        evidence: float32 (h, w, labels), see :class:`mlcore.engines.base.Outputs`.
+        embedding: float32 (1280,).
+    """
+
+    probabilities: dict[str, float]
+    top: str
+    confidence: float
+    decision: str
+    reason_code: str
+    reason: str
+    triage_group: str
+    evidence: NDArray[Any] = field(repr=False)
+    embedding: NDArray[Any] = field(repr=False)
+
+    def map_for(self, label: str) -> NDArray[np.float32]:
+        """Return the class activation map of a label: float32 (h, w), 0 to 1.
+
+        Raises:
+            KeyError: the label is not in the set.
+        """
+        index = list(self.probabilities).index(label) if label in self.probabilities else None
+        if index is None:
+            raise KeyError(label)
+        values = np.maximum(self.evidence[..., index].astype(np.float32), 0)
+        # All labels share one scale, so a label with little evidence has a faint map.
+        top = float(np.maximum(self.evidence, 0).max())
+        return values / top if top > 0 else values
+
+
+class Predictor:
+    """A loaded release. The engine is loaded at the first use, once, whatever the threads."""
+
+    def __init__(self, release: Release, *, engine: str | None = None, threads: int | None = None):
+        """Keep the release; load nothing yet."""
+        self.release = release
+        self._engine_name = engine
+        self._threads = threads
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        facts = release.manifest
+        self._temperature = float(facts["temperature"])
+        self._answer_threshold = float(facts["answer_threshold"])
+        self._triage_threshold = float(facts["triage_threshold"])
+        self._limits = QualityLimits(**facts["quality"])
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, engine: str | None = None, threads: int | None = None
+    ) -> Predictor:
+        """Verify a release folder and make a predictor of it.
+
+        Raises:
+            ReleaseError: the folder does not match its manifest.
+        """
+        return cls(load_release(folder), engine=engine, threads=threads)
+
+    @property
+    def key(self) -> str:
+        """Return the label set's key."""
+        return self.release.key
+
+    @property
+    def version(self) -> str:
+        """Return the release's version."""
+        return self.release.version
+
+    @property
+    def artefact_sha256(self) -> str:
+        """Return the SHA-256 that names the release."""
+        return self.release.artefact_sha256
+
+    @property
+    def labels(self) -> LabelSet:
+        """Return the label set."""
+        return self.release.labels
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine, loading it if nobody has yet."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = load_engine(
+                    self.release, self._engine_name, threads=self._threads
+                )
+            return self._engine
+
+    def predict(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Judge pictures that came out of :func:`mlcore.imaging.network_source`.
+
+        Args:
+            pictures: mode RGB, any size.
+        """
+        if not pictures:
+            return []
+        side = self.release.input_side
+        outputs = self.engine.run(np.stack([to_array(picture, side) for picture in pictures]))
+        chances = softmax(outputs.logits, self._temperature)
+        return [
+            self._judge(picture, chances[i], outputs.evidence[i], outputs.embedding[i])
+            for i, picture in enumerate(pictures)
+        ]
+
+    def _judge(
+        self,
+        picture: Picture,
+        chances: NDArray[Any],
+        evidence: NDArray[Any],
+        embedding: NDArray[Any],
+    ) -> Result:
+        keys = self.labels.keys
+        top = int(chances.argmax())
+        confidence = float(chances[top])
+        decision, code, reason = "answer", "", ""
+        fault = fault_of(measure(picture), self._limits)
+        if fault is not None:
+            decision, code, reason = "rejected", fault.code, fault.sentence
+        elif confidence < self._answer_threshold:
+            decision, code = "cannot_say", UNSURE
+            reason = _UNSURE_SENTENCE.format(
+                percent=round(confidence * 100), needed=round(self._answer_threshold * 100)
+            )
+        return Result(
+            probabilities={key: float(p) for key, p in zip(keys, chances, strict=True)},
+            top=keys[top],
+            confidence=confidence,
+            decision=decision,
+            reason_code=code,
+            reason=reason,
+            triage_group=self._triage_group(chances, top),
+            evidence=evidence,
+            embedding=embedding,
+        )
+
+    def _triage_group(self, chances: NDArray[Any], top: int) -> str:
+        """Return the worst plausible group.
+
+        Suspicion of anything malignant or pre-malignant counts from the release's own triage
+        threshold on; other groups from one in five. The first label's group always counts.
+        """
+        labels = self.labels.labels
+        danger = sum(p for p, label in zip(chances, labels, strict=True) if label.malignant)
+        plausible = {labels[top].triage_group}
+        if danger >= self._triage_threshold:
+            worst = max(
+                (i for i, label in enumerate(labels) if label.malignant), key=lambda i: chances[i]
+            )
+            plausible.add(labels[worst].triage_group)
+        for p, label in zip(chances, labels, strict=True):
+            if not label.malignant and p >= _PLAUSIBLE:
+                plausible.add(label.triage_group)
+        return min(plausible, key=TRIAGE_ORDER.index)

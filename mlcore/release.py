@@ -1,0 +1,224 @@
+"""Making a release of a finished training run: convert, calibrate, measure, prove, write."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import zipfile
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcore.bundle import write_release
+from mlcore.calibrate import (
+    MIN_COVERAGE,
+    TARGET_RISK,
+    choose_threshold,
+    choose_triage_threshold,
+    fit_temperature,
+    risk_coverage,
+)
+from mlcore.card import render_card
+from mlcore.data.splits import digest_of
+from mlcore.evaluate import evaluate, softmax
+from mlcore.labels import label_set
+from mlcore.networks.classifier import build_released, round_to_half
+from mlcore.quality import QualityLimits, measure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlcore.bundle import Release
+    from mlcore.train.loop import Pictures, Trained
+    from mlcore.train.recipes import Recipe
+
+# Share of the training pictures that each bound of the quality gate may refuse.
+_QUALITY_SHARE = 0.002
+_PARITY = 1e-3
+
+
+class ParityError(RuntimeError):
+    """The serving file does not answer like the Keras network."""
+
+
+def make_release(  # noqa: PLR0913 - everything a release is made of
+    recipe: Recipe,
+    trained: Trained,
+    parts: dict[str, Pictures],
+    *,
+    releases: Path,
+    version: str,
+    seed: int,
+    test_looks: int,
+) -> Release:
+    """Make a release folder from a finished run.
+
+    Weights are rounded to half precision first; temperature and thresholds are then chosen on the
+    calibration split, and the test split is measured once with everything fixed.
+
+    Args:
+        recipe: how the network was trained.
+        trained: the run.
+        parts: pictures of ``train``, ``validation``, ``calibration`` and ``test``.
+        releases: folder of all releases.
+        version: of the release.
+        seed: of the run.
+        test_looks: how often the test split has been looked at, this time included.
+
+    Raises:
+        ParityError: the serving file disagrees with the Keras network.
+        ReleaseError: the version exists, or the release is too large.
+    """
+    labels = label_set(recipe.label_set)
+    model = build_released(trained.model, recipe.network, recipe.side)
+    round_to_half(model)
+    logits = {name: _logits(model, parts[name], recipe.side) for name in parts if name != "train"}
+    calibration = parts["calibration"]
+    temperature = fit_temperature(logits["calibration"], calibration.labels)
+    chances = {name: softmax(values, temperature) for name, values in logits.items()}
+    chosen = choose_threshold(calibration.labels, chances["calibration"])
+    bad = np.array([label.malignant for label in labels.labels])
+    triage = choose_triage_threshold(
+        bad[calibration.labels], chances["calibration"][:, bad].sum(axis=1)
+    )
+    metrics = {
+        name: evaluate(
+            recipe.label_set,
+            parts[name].labels,
+            chances[name],
+            [record.group for record in parts[name].records],
+        )
+        for name in ("validation", "calibration", "test")
+    }
+    for name, table in metrics.items():
+        table["operating_point"] = _operating_point(
+            parts[name].labels, chances[name], chosen["threshold"], triage, bad
+        )
+    metrics["calibration"]["risk_coverage"] = risk_coverage(
+        calibration.labels, chances["calibration"]
+    )
+    manifest = {
+        "label_set": recipe.label_set,
+        "version": version,
+        "labels": list(labels.keys),
+        "network": recipe.network,
+        "input_side": recipe.side,
+        "temperature": round(temperature, 6),
+        "answer_threshold": chosen["threshold"],
+        "answer_rule": {"target_risk": TARGET_RISK, "min_coverage": MIN_COVERAGE},
+        "triage_threshold": round(triage, 6),
+        "quality": _quality_limits(parts["train"]).__dict__,
+        "recipe": recipe.as_dict(),
+        "seed": seed,
+        "best_epoch": trained.best_epoch,
+        "data": {
+            name: {"images": len(part), "sha256": digest_of(part.records)}
+            for name, part in parts.items()
+        },
+        "test_looks": test_looks,
+        "trained_with": _versions(),
+        "made_at": datetime.now(UTC).date().isoformat(),
+        "licence": "Research build: trained on images under CC BY-NC and CC BY-NC-ND licences.",
+    }
+
+    def fill(folder: Path) -> None:
+        model.save(folder / "model.keras")
+        _compress(folder / "model.keras")
+        (folder / "model.tflite").write_bytes(_convert(model, folder))
+        _prove_parity(folder, model, calibration, recipe.side)
+        everything = {"figures": metrics, "history": trained.history}
+        (folder / "metrics.json").write_text(
+            json.dumps(everything, indent=1) + "\n", encoding="utf-8"
+        )
+        (folder / "card.md").write_text(render_card(manifest, metrics), encoding="utf-8")
+
+    return write_release(releases, manifest, fill)
+
+
+def _logits(model: Any, pictures: Pictures, side: int) -> Any:
+    squares = pictures.squares(side)
+    parts = [
+        np.asarray(model.predict_on_batch(squares[i : i + 32].astype(np.float32))["logits"])
+        for i in range(0, len(squares), 32)
+    ]
+    return np.concatenate(parts)
+
+
+def _operating_point(
+    truth: Any, chances: Any, answer: float, triage: float, bad: Any
+) -> dict[str, float]:
+    given = chances.max(axis=1) >= answer
+    right = chances.argmax(axis=1) == truth
+    danger = chances[:, bad].sum(axis=1) >= triage
+    is_bad = bad[truth]
+    return {
+        "coverage": round(float(given.mean()), 4),
+        "accuracy_of_answers": round(float(right[given].mean()), 4) if given.any() else 0.0,
+        "malignant_sensitivity": round(float(danger[is_bad].mean()), 4),
+        "malignant_specificity": round(float((~danger[~is_bad]).mean()), 4),
+    }
+
+
+def _quality_limits(training: Pictures) -> QualityLimits:
+    from PIL import Image  # noqa: PLC0415 - one use
+
+    measured = [measure(Image.fromarray(array)) for array in training.arrays]
+
+    def quantile(name: str, share: float) -> float:
+        return float(np.quantile([getattr(quality, name) for quality in measured], share))
+
+    return QualityLimits(
+        min_spread=round(quantile("spread", _QUALITY_SHARE) * 0.8, 3),
+        min_luma=round(quantile("high_luma", _QUALITY_SHARE) * 0.8, 3),
+        max_luma=round(255 - (255 - quantile("low_luma", 1 - _QUALITY_SHARE)) * 0.5, 3),
+        min_sharpness=round(quantile("sharpness", _QUALITY_SHARE) * 0.8, 4),
+    )
+
+
+def _convert(model: Any, folder: Path) -> bytes:
+    """Return the network as a LiteRT file with weights in half precision."""
+    import tensorflow as tf  # noqa: PLC0415 - only releases need it
+
+    saved = folder / ".saved"
+    model.export(saved, format="tf_saved_model", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    converted: bytes = converter.convert()
+    for path in sorted(saved.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    saved.rmdir()
+    return converted
+
+
+def _compress(path: Path) -> None:
+    """Write the ``.keras`` archive again, compressed: rounded weights shrink well."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def _prove_parity(folder: Path, model: Any, pictures: Pictures, side: int) -> None:
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - only releases need it
+
+    squares = pictures.squares(side)[:64].astype(np.float32)
+    runner = Interpreter(model_path=str(folder / "model.tflite")).get_signature_runner()
+    name = next(iter(runner.get_input_details()))
+    ours = np.concatenate([runner(**{name: x[None]})["logits"] for x in squares])
+    theirs = np.asarray(model.predict_on_batch(squares)["logits"])
+    worst = float(np.abs(softmax(ours) - softmax(theirs)).max())
+    same = bool((ours.argmax(1) == theirs.argmax(1)).all())
+    print(f"parity: greatest difference of a probability {worst:.2e}", file=sys.stderr)  # noqa: T201
+    if worst > _PARITY or not same:
+        msg = f"LiteRT and Keras differ by {worst:.2e} (allowed {_PARITY}); nothing was released."
+        raise ParityError(msg)
+
+
+def _versions() -> dict[str, str]:
+    names = ("keras", "tensorflow", "numpy", "pillow", "ai-edge-litert")
+    return {"python": platform.python_version()} | {name: installed(name) for name in names}
