@@ -1,0 +1,133 @@
+"""Asking for an analysis, asking again, and calling one off."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from kombu.exceptions import KombuError, OperationalError
+from redis.exceptions import RedisError
+
+from classifier.choices import ActorKind, Modality, State
+from classifier.models import Analysis, LabelSet, Transition
+from classifier.services import audit
+from classifier.services.errors import ConflictError, RuleError
+from classifier.services.moves import move, person
+
+if TYPE_CHECKING:
+    from classifier.models import Image, User
+
+logger = logging.getLogger(__name__)
+
+# Never one softmax over both kinds of picture: it would learn the camera.
+LABEL_SET_OF = {Modality.DERMOSCOPY: LabelSet.ISIC9, Modality.CLINICAL: LabelSet.CLINICAL5}
+
+
+def request_analysis(*, image: Image, by: User) -> Analysis:
+    """Queue the analysis of an image; call it in the transaction that stores the image.
+
+    A worker is woken when the transaction commits; should that message be lost, the sweep finds
+    the row.
+    """
+    with transaction.atomic():
+        analysis = Analysis.objects.create(
+            clinic_id=image.clinic_id,
+            patient_id=image.patient_id,
+            image=image,
+            label_set=LABEL_SET_OF[Modality(image.modality)],
+            modality=image.modality,
+            requested_by=by,
+        )
+        Transition.objects.create(
+            analysis=analysis,
+            to_state=State.QUEUED,
+            attempt=0,
+            actor_kind=ActorKind.USER,
+            actor=by,
+        )
+        audit.record(
+            action="analysis.requested", actor=by, clinic_id=image.clinic_id, subject=analysis
+        )
+        transaction.on_commit(wake_worker, robust=True)
+    return analysis
+
+
+def retry_analysis(*, analysis: Analysis, by: User, reason: str) -> None:
+    """Queue a failed or rejected analysis again; the attempts are counted afresh.
+
+    Raises:
+        RuleError: no reason, or the analysis is in no state to be tried again.
+        ConflictError: somebody moved it at the same moment.
+    """
+    origin = State(analysis.state)
+    if origin not in {State.FAILED, State.REJECTED}:
+        raise RuleError(_("Only a failed or rejected analysis can be tried again."))
+    _personal_move(
+        analysis,
+        by,
+        reason,
+        State.QUEUED,
+        "analysis.retried",
+        not_before=timezone.now(),
+        attempts_forgiven=analysis.attempt,
+        failure_code="",
+        failure_reference="",
+    )
+    transaction.on_commit(wake_worker, robust=True)
+
+
+def cancel_analysis(*, analysis: Analysis, by: User, reason: str) -> None:
+    """Call off an analysis that no worker has taken yet.
+
+    Raises:
+        RuleError: no reason, or it is not waiting in the queue.
+        ConflictError: a worker took it at the same moment.
+    """
+    if analysis.state != State.QUEUED:
+        raise RuleError(_("Only an analysis that waits in the queue can be cancelled."))
+    _personal_move(analysis, by, reason, State.CANCELLED, "analysis.cancelled")
+
+
+def _personal_move(
+    analysis: Analysis, by: User, reason: str, target: State, action: str, **facts: object
+) -> None:
+    reason = reason.strip()
+    if not reason:
+        raise RuleError(_("Please give a reason."))
+    try:
+        with transaction.atomic():
+            moved = move(
+                analysis_id=analysis.pk,
+                origin=State(analysis.state),
+                target=target,
+                attempt=analysis.attempt,
+                actor=person(by),
+                reason=reason,
+                **facts,
+            )
+            if moved:
+                audit.record(
+                    action=action,
+                    actor=by,
+                    clinic_id=analysis.clinic_id,
+                    subject=analysis,
+                    reason=reason,
+                )
+    except IntegrityError as error:
+        # Another analysis of the same image is waiting already.
+        raise RuleError(_("This image is already waiting for an analysis.")) from error
+    if not moved:
+        raise ConflictError(_("The analysis has moved on meanwhile. Look again."))
+
+
+def wake_worker() -> None:
+    """Tell a worker that something is due. A broker that is away costs a log line, no more."""
+    from classifier.tasks.analysis import run_analyses_task  # noqa: PLC0415 - tasks call services
+
+    try:
+        run_analyses_task.apply_async(retry=False, expires=60)
+    except (OperationalError, KombuError, RedisError, OSError):
+        logger.warning("The broker does not answer; the sweep will find the queued analysis.")

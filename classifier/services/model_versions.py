@@ -1,0 +1,131 @@
+"""Which network answers: registering releases, switching, rolling back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from classifier.models import LabelSet, ModelVersion
+from classifier.services import audit
+from classifier.services.errors import RuleError
+from mlcore.bundle import ReleaseError, load_release
+
+if TYPE_CHECKING:
+    from classifier.models import User
+    from mlcore.bundle import Release
+
+
+@transaction.atomic
+def register_release(*, folder: Path) -> tuple[ModelVersion, bool]:
+    """Verify a release folder and make it known; the same release twice is one version.
+
+    Returns:
+        The version, and whether it is new.
+
+    Raises:
+        ReleaseError: the folder does not match its manifest.
+        RuleError: another release of this version is registered already.
+    """
+    release = load_release(folder)
+    known = ModelVersion.objects.filter(artefact_sha256=release.artefact_sha256).first()
+    if known is not None:
+        return known, False
+    if ModelVersion.objects.filter(label_set=release.key, version=release.version).exists():
+        raise RuleError(
+            _("%(key)s %(version)s is registered with other files. Give the release a new version.")
+            % {"key": release.key, "version": release.version}
+        )
+    version = ModelVersion.objects.create(
+        label_set=LabelSet(release.key),
+        version=release.version,
+        artefact_sha256=release.artefact_sha256,
+        manifest=release.manifest,
+        metrics=release.metrics(),
+    )
+    audit.record(
+        action="model_version.registered", subject=version, sha256=version.artefact_sha256
+    )
+    return version, True
+
+
+@transaction.atomic
+def activate_version(*, version: ModelVersion, by: User | None = None) -> None:
+    """Let a version answer for its label set from now on.
+
+    Raises:
+        RuleError: its files are missing or were changed.
+    """
+    check_files(version)
+    # The lock on every version of the label set keeps two switches in order.
+    siblings = ModelVersion.objects.select_for_update().filter(label_set=version.label_set)
+    before = next((other for other in siblings.order_by("pk") if other.active), None)
+    if before is not None and before.pk == version.pk:
+        return
+    siblings.filter(active=True).update(active=False)
+    siblings.filter(pk=version.pk).update(active=True, activated_at=timezone.now())
+    audit.record(
+        action="model_version.activated",
+        actor=by,
+        subject=version,
+        label_set=version.label_set,
+        version=version.version,
+        before=before.version if before else None,
+    )
+
+
+@transaction.atomic
+def roll_back(*, label_set: str, by: User | None = None) -> ModelVersion:
+    """Let the version that answered before the present one answer again, and return it.
+
+    Raises:
+        RuleError: there is no earlier one, or its files are missing or were changed.
+    """
+    earlier = (
+        ModelVersion.objects.filter(
+            label_set=label_set, active=False, activated_at__isnull=False
+        )
+        .order_by("-activated_at")
+        .first()
+    )
+    if earlier is None:
+        raise RuleError(_("No earlier version has been active."))
+    activate_version(version=earlier, by=by)
+    return earlier
+
+
+def release_folder(version: ModelVersion) -> Path:
+    """Return where the version's files should lie."""
+    return Path(settings.MLCORE_RELEASES) / version.label_set / version.version
+
+
+def verified_release(version: ModelVersion) -> Release:
+    """Return the version's release after checking every hash.
+
+    Raises:
+        ReleaseError: files are missing or were changed, or are another release's.
+    """
+    release = load_release(release_folder(version))
+    if release.artefact_sha256 != version.artefact_sha256:
+        msg = f"{release.folder} is not the release that was registered as {version}."
+        raise ReleaseError(msg)
+    return release
+
+
+def check_files(version: ModelVersion) -> None:
+    """Refuse a version whose files are not the registered ones.
+
+    Raises:
+        RuleError: they are missing or were changed.
+    """
+    try:
+        verified_release(version)
+    except ReleaseError as error:
+        raise RuleError(
+            _("The files of %(version)s cannot be used: %(why)s")
+            % {"version": version, "why": error}
+        ) from error

@@ -1,0 +1,142 @@
+"""Moving an analysis from one state to another: the only code that does.
+
+A move is a conditional update: it happens only while the row still is where the caller believes
+it to be, so two workers, a sweep and a person cannot both win. Every move leaves a transition row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from classifier.choices import FINAL_STATES, ActorKind, State
+from classifier.models import Analysis, Transition
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from classifier.models import User
+
+LEGAL_MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.REJECTED, State.FAILED, State.QUEUED}),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.REJECTED: frozenset({State.QUEUED}),
+    State.SUCCEEDED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+# Moves that only a named person may make, and only with a reason.
+PERSONAL_MOVES = frozenset(
+    {
+        (State.QUEUED, State.CANCELLED),
+        (State.FAILED, State.QUEUED),
+        (State.REJECTED, State.QUEUED),
+    }
+)
+
+
+class IllegalMoveError(ValueError):
+    """The table of legal moves has no such move, or its actor may not make it."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who moves an analysis.
+
+    Attributes:
+        kind: a person, a worker or the system.
+        user: the person.
+        worker: the worker's name.
+    """
+
+    kind: ActorKind
+    user: User | None = None
+    worker: str = ""
+
+
+SYSTEM = Actor(ActorKind.SYSTEM)
+
+
+def person(user: User) -> Actor:
+    """Return a person as an actor."""
+    return Actor(ActorKind.USER, user=user)
+
+
+def worker(name: str) -> Actor:
+    """Return a worker as an actor."""
+    return Actor(ActorKind.WORKER, worker=name)
+
+
+def check_move(origin: State, target: State, actor: Actor, reason: str) -> None:
+    """Refuse what the table does not allow.
+
+    Raises:
+        IllegalMoveError: no such move, or not by this actor.
+    """
+    if target not in LEGAL_MOVES[origin]:
+        msg = f"An analysis cannot go from {origin.value} to {target.value}."
+        raise IllegalMoveError(msg)
+    personal = (origin, target) in PERSONAL_MOVES
+    if personal and (actor.kind is not ActorKind.USER or not reason.strip()):
+        msg = f"Only a person with a reason moves {origin.value} to {target.value}."
+        raise IllegalMoveError(msg)
+    if not personal and actor.kind is ActorKind.USER:
+        msg = f"A person does not move {origin.value} to {target.value}."
+        raise IllegalMoveError(msg)
+
+
+def move(
+    *,
+    analysis_id: UUID,
+    origin: State,
+    target: State,
+    attempt: int,
+    actor: Actor,
+    reason: str = "",
+    **facts: Any,
+) -> bool:
+    """Move an analysis if it still is in ``origin`` at ``attempt``.
+
+    Args:
+        analysis_id: the row.
+        origin: where the caller believes it to be.
+        target: where it shall go.
+        attempt: the attempt the caller believes it to be at: a worker whose lease was lost and
+            given to another no longer matches.
+        actor: who moves it.
+        reason: kept with the transition.
+        facts: other columns to set in the same update.
+
+    Returns:
+        Whether the move happened; False means somebody else was faster.
+
+    Raises:
+        IllegalMoveError: the table has no such move.
+    """
+    check_move(origin, target, actor, reason)
+    if target in FINAL_STATES:
+        facts.setdefault("finished_at", timezone.now())
+    else:
+        facts.setdefault("finished_at", None)
+    if target is not State.RUNNING:
+        facts |= {"lease_until": None}
+    with transaction.atomic():
+        moved = Analysis.objects.filter(
+            pk=analysis_id, state=origin, attempt=attempt
+        ).update(state=target, **facts)
+        if not moved:
+            return False
+        Transition.objects.create(
+            analysis_id=analysis_id,
+            from_state=origin,
+            to_state=target,
+            attempt=facts.get("attempt", attempt),
+            actor_kind=actor.kind,
+            actor=actor.user,
+            worker=actor.worker,
+            reason=reason[:500],
+        )
+    return True

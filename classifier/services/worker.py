@@ -1,0 +1,263 @@
+"""What a worker does with the rows it holds: read, run as one batch, complete each.
+
+Logs carry identifiers and reference numbers, never a fact about a patient.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.utils import timezone
+from PIL import Image as Pillow
+
+from classifier.choices import Decision, State
+from classifier.models import Analysis, ModelVersion, Prediction
+from classifier.services.claims import (
+    Claimed,
+    attempts_left,
+    back_off,
+    claim_batch,
+    new_reference,
+)
+from classifier.services.model_versions import verified_release
+from classifier.services.moves import move
+from classifier.services.moves import worker as worker_actor
+from mlcore.labels import TRIAGE_ORDER, UNJUDGED_RANK
+from mlcore.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlcore.predictor import Result
+
+logger = logging.getLogger(__name__)
+
+_predictors: dict[UUID, Predictor] = {}
+_predictors_lock = threading.Lock()
+
+
+class InputFaultError(Exception):
+    """The stored input of one analysis cannot be used; trying again will not help.
+
+    Attributes:
+        code: the failure code shown with the analysis.
+    """
+
+    def __init__(self, code: str) -> None:
+        """Keep the code."""
+        self.code = code
+        super().__init__(code)
+
+
+@dataclass(frozen=True)
+class _Job:
+    analysis: Analysis
+    picture: Pillow.Image
+    read_ms: float
+
+
+def predictor_for(version: ModelVersion) -> Predictor:
+    """Return the loaded predictor of a version; loaded once a process, in the process that runs it.
+
+    Raises:
+        ReleaseError: its files are missing or were changed.
+    """
+    with _predictors_lock:
+        found = _predictors.get(version.pk)
+        if found is None:
+            found = Predictor(verified_release(version), engine=settings.MLCORE_ENGINE)
+            _predictors[version.pk] = found
+        return found
+
+
+def run_batch(*, worker: str) -> int:
+    """Claim what is due, run it and complete it.
+
+    Args:
+        worker: this worker's name.
+
+    Returns:
+        How many rows were claimed; 0 when nothing is due.
+    """
+    claimed = claim_batch(worker=worker)
+    if claimed is None:
+        return 0
+    analyses = list(
+        Analysis.objects.filter(pk__in=claimed.attempts).select_related("image").order_by("pk")
+    )
+    jobs = []
+    for analysis in analyses:
+        analysis.attempt = claimed.attempts[analysis.pk]
+        try:
+            jobs.append(_read(analysis))
+        except InputFaultError as fault:
+            _fail(analysis, worker, fault.code)
+        except Exception:  # noqa: BLE001 - whatever storage or decoder raise, the row must move
+            _try_later(analysis, worker, "storage_error")
+    _run(jobs, claimed, worker)
+    return len(analyses)
+
+
+def _read(analysis: Analysis) -> _Job:
+    started = time.perf_counter()
+    try:
+        with analysis.image.network_source.open("rb") as stream:
+            data = stream.read()
+    except FileNotFoundError as error:
+        raise InputFaultError("input_missing") from error  # noqa: EM101 - a code
+    if hashlib.sha256(data).hexdigest() != analysis.image.network_source_sha256:
+        raise InputFaultError("input_changed")  # noqa: EM101 - a code
+    # The file is our own lossless copy and its hash is right, so no gate is needed here.
+    picture = Pillow.open(io.BytesIO(data), formats=["PNG"]).convert("RGB")
+    return _Job(analysis, picture, (time.perf_counter() - started) * 1000)
+
+
+def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
+    """Run jobs as one batch; if that breaks, one by one, so that a bad picture fails alone."""
+    if not jobs:
+        return
+    started = time.perf_counter()
+    try:
+        predictor = predictor_for(claimed.model_version)
+        results = predictor.predict([job.picture for job in jobs])
+    except Exception:  # noqa: BLE001 - whatever an engine raises, the rows must move
+        if len(jobs) > 1:
+            logger.exception("A batch of %d broke; its rows are run one by one.", len(jobs))
+            for job in jobs:
+                _run([job], claimed, worker)
+        else:
+            _try_later(jobs[0].analysis, worker, "network_error")
+        return
+    network_ms = (time.perf_counter() - started) * 1000 / len(jobs)
+    for job, result in zip(jobs, results, strict=True):
+        try:
+            _complete(job, result, predictor, claimed.model_version, worker, network_ms)
+        except (OperationalError, InterfaceError):
+            # The lease runs out and the row is taken again; nothing is written twice.
+            logger.exception("The result of %s could not be stored now.", job.analysis.pk)
+
+
+def _complete(  # noqa: PLR0913 - one row's facts
+    job: _Job,
+    result: Result,
+    predictor: Predictor,
+    version: ModelVersion,
+    worker: str,
+    network_ms: float,
+) -> None:
+    analysis = job.analysis
+    waited = (analysis.started_at or timezone.now()) - analysis.created_at
+    timings = {
+        "queue": round(waited.total_seconds() * 1000, 1),
+        "read": round(job.read_ms, 1),
+        "network": round(network_ms, 1),
+    }
+    with transaction.atomic():
+        prediction = _store(analysis, result, predictor, version, timings)
+        rejected = prediction.decision == Decision.REJECTED
+        done = move(
+            analysis_id=analysis.pk,
+            origin=State.RUNNING,
+            target=State.REJECTED if rejected else State.SUCCEEDED,
+            attempt=analysis.attempt,
+            actor=worker_actor(worker),
+            prediction=prediction,
+            decision=prediction.decision,
+            top_label=prediction.top_label,
+            triage_rank=_rank(prediction),
+        )
+        if not done:
+            # The lease was lost meanwhile: whoever holds the row now finds the same result.
+            transaction.set_rollback(True)  # noqa: FBT003 - Django's signature
+    if not done:
+        logger.warning("A stale result of %s was dropped.", analysis.pk)
+
+
+def _store(
+    analysis: Analysis,
+    result: Result,
+    predictor: Predictor,
+    version: ModelVersion,
+    timings: dict[str, float],
+) -> Prediction:
+    """Insert the result unless this version has judged this image before; return what is stored."""
+    row = Prediction(
+        clinic_id=analysis.clinic_id,
+        image_id=analysis.image_id,
+        model_version=version,
+        decision=result.decision,
+        reason_code=result.reason_code,
+        reason=result.reason,
+        probabilities=result.probabilities,
+        top_label=result.top,
+        confidence=min(1.0, max(0.0, result.confidence)),
+        triage_group=result.triage_group,
+        evidence_maps={key: _map_facts(result, key) for key in result.probabilities},
+        engine=predictor.engine.name,
+        artefact_sha256=predictor.artefact_sha256,
+        input_sha256=analysis.image.network_source_sha256,
+        attempt=analysis.attempt,
+        timings_ms=timings,
+    )
+    Prediction.objects.bulk_create([row], ignore_conflicts=True)
+    return Prediction.objects.get(image_id=analysis.image_id, model_version=version)
+
+
+def _map_facts(result: Result, key: str) -> dict[str, Any]:
+    values = np.rint(result.map_for(key) * 255).astype(int)
+    return {
+        "height": values.shape[0],
+        "width": values.shape[1],
+        "values": [int(value) for value in values.ravel()],
+    }
+
+
+def _rank(prediction: Prediction) -> int:
+    rank = TRIAGE_ORDER.index(prediction.triage_group)
+    if prediction.decision == Decision.ANSWER:
+        return rank
+    # What the network could not judge must not sink to the end of the worklist.
+    return min(rank, UNJUDGED_RANK)
+
+
+def _try_later(analysis: Analysis, worker: str, code: str) -> None:
+    """Put a row back after a fault that may pass, or fail it when no attempt is left."""
+    reference = new_reference()
+    logger.exception("%s: %s, reference %s", analysis.pk, code, reference)
+    if not attempts_left(analysis):
+        _fail(analysis, worker, code, reference)
+        return
+    move(
+        analysis_id=analysis.pk,
+        origin=State.RUNNING,
+        target=State.QUEUED,
+        attempt=analysis.attempt,
+        actor=worker_actor(worker),
+        reason=f"{code}, reference {reference}",
+        not_before=timezone.now() + back_off(analysis),
+    )
+
+
+def _fail(analysis: Analysis, worker: str, code: str, reference: str | None = None) -> None:
+    reference = reference or new_reference()
+    logger.error("%s failed: %s, reference %s", analysis.pk, code, reference)
+    move(
+        analysis_id=analysis.pk,
+        origin=State.RUNNING,
+        target=State.FAILED,
+        attempt=analysis.attempt,
+        actor=worker_actor(worker),
+        reason=code,
+        failure_code=code,
+        failure_reference=reference,
+    )
