@@ -142,7 +142,8 @@ def _read_cursor(
         return None
     if pk is None:
         return None
-    values = anchors.filter(pk=pk).values_list(*(name.lstrip("-") for name in order)).first()
+    bare = anchors.order_by().select_related(None).prefetch_related(None)
+    values = bare.filter(pk=pk).values_list(*(name.lstrip("-") for name in order)).first()
     return None if values is None else (direction, values)
 
 

@@ -1,0 +1,117 @@
+"""Reads about patients: lists, the search, and one patient's images in time order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db.models import Prefetch
+from django.db.models.functions import Coalesce
+
+from classifier.models import Analysis, Image, Lesion, Patient
+from classifier.selectors.paging import KeysetPage, paginate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from classifier.models import User
+
+# What a person reads at a glance while typing; a longer word narrows it down.
+SEARCH_RESULTS = 8
+
+
+def patient_page(
+    user: User, *, text: str = "", archived: bool = False, cursor: str = ""
+) -> KeysetPage[Patient]:
+    """Return a page of the patients a person may see, by name.
+
+    Args:
+        text: words that the name or the record number must contain.
+        archived: whether archived patients are listed too.
+    """
+    found = Patient.objects.visible_to(user).matching(text)
+    if not archived:
+        found = found.filter(archived=False)
+    return paginate(
+        found.select_related("clinic").defer("notes"),
+        order=("name", "id"),
+        cursor=cursor,
+        size=settings.PAGE_SIZE,
+        anchors=Patient.objects.visible_to(user),
+    )
+
+
+def find_for_upload(user: User, text: str) -> list[Patient]:
+    """Return the first patients matching ``text`` that the person may add images to.
+
+    No text finds nobody: a list of everybody is no answer to "who is it?".
+    """
+    if not text.strip():
+        return []
+    found = Patient.objects.writable_by(user).filter(archived=False).matching(text)
+    return list(
+        found.select_related("clinic").defer("notes").order_by("name", "id")[:SEARCH_RESULTS]
+    )
+
+
+@dataclass(frozen=True)
+class TimelineAnalysis:
+    """One analysis in a patient's timeline.
+
+    Attributes:
+        revealed: whether the person may see what the network said.
+    """
+
+    analysis: Analysis
+    revealed: bool
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One image in a patient's timeline, with its analyses, newest first."""
+
+    image: Image
+    analyses: Sequence[TimelineAnalysis] = field(default_factory=list)
+
+
+def lesions_of(patient: Patient) -> list[Lesion]:
+    """Return the patient's lesions, oldest first."""
+    return list(patient.lesions.order_by("created_at", "id"))
+
+
+def timeline(
+    patient: Patient, user: User, *, cursor: str = "", lesion: Lesion | None = None
+) -> tuple[KeysetPage[Image], list[TimelineEntry]]:
+    """Return a page of the patient's images, newest first, with what became of them.
+
+    The time is when the picture was taken, or when it was sent where nobody knows.
+
+    Args:
+        lesion: leave the images of other lesions out.
+    """
+    images = Image.objects.visible_to(user).filter(patient=patient)
+    if lesion is not None:
+        images = images.filter(lesion=lesion)
+    analyses = Analysis.objects.for_lists().order_by("-created_at", "-id")
+    page = paginate(
+        images.annotate(moment=Coalesce("taken_at", "created_at"))
+        .select_related("lesion", "uploaded_by")
+        .prefetch_related(Prefetch("analyses", queryset=analyses, to_attr="listed_analyses")),
+        order=("-moment", "-id"),
+        cursor=cursor,
+        size=settings.PAGE_SIZE,
+    )
+    listed: list[list[Analysis]] = [image.listed_analyses for image in page]
+    revealed = set(
+        Analysis.objects.revealed_to(user)
+        .filter(pk__in=[analysis.pk for group in listed for analysis in group])
+        .values_list("pk", flat=True)
+    )
+    entries = [
+        TimelineEntry(
+            image, [TimelineAnalysis(analysis, analysis.pk in revealed) for analysis in group]
+        )
+        for image, group in zip(page, listed, strict=True)
+    ]
+    return page, entries

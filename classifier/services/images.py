@@ -1,0 +1,297 @@
+"""Taking images in, and letting their bytes out."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from django.core.files.base import ContentFile
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from classifier import intake
+from classifier.models import Analysis, Image, Lesion, Patient
+from classifier.services import audit
+from classifier.services.analyses import request_analysis
+from classifier.services.errors import RuleError
+from classifier.services.patients import (
+    NewLesion,
+    NewPatient,
+    broken_constraint,
+    check_open,
+    lesion_once,
+    register_once,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from django.core.files.uploadedfile import UploadedFile
+    from django.db.models.fields.files import FieldFile
+
+    from classifier.models import User
+
+logger = logging.getLogger(__name__)
+
+DISPLAY = "display"
+THUMBNAIL = "thumbnail"
+# The lossless copy the network reads is nobody's to fetch.
+VARIANTS = (DISPLAY, THUMBNAIL)
+
+
+@dataclass(frozen=True)
+class AddedImage:
+    """An image in the record and the analysis of it.
+
+    Attributes:
+        known: the same bytes were in this patient's record already; nothing was added.
+    """
+
+    image: Image
+    analysis: Analysis
+    known: bool
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """What became of one uploaded file.
+
+    Attributes:
+        name: the file's name as the browser sent it; for the person only, never stored.
+        added: the image, or None where the file was refused.
+        refusal: the sentence that says why and what to do; empty where the file was taken.
+        code: the refusal's code; empty where the file was taken.
+    """
+
+    name: str
+    added: AddedImage | None = None
+    refusal: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class UploadOutcome:
+    """What became of one form full of files.
+
+    Attributes:
+        patient: whose images they are; None where every file was refused and the patient,
+            being new, was therefore not registered.
+        files: one for each file, in the order sent.
+    """
+
+    patient: Patient | None
+    files: list[FileOutcome]
+
+    @property
+    def added(self) -> list[AddedImage]:
+        """The files that are in the record now."""
+        return [outcome.added for outcome in self.files if outcome.added is not None]
+
+    @property
+    def refused(self) -> list[FileOutcome]:
+        """The files that were refused."""
+        return [outcome for outcome in self.files if outcome.added is None]
+
+
+def add_images(
+    *,
+    patient: Patient | NewPatient,
+    by: User,
+    uploads: Sequence[UploadedFile],
+    modality: str,
+    lesion: Lesion | NewLesion | None = None,
+    taken_at: datetime | None = None,
+) -> UploadOutcome:
+    """Take several files in; each is taken or refused on its own.
+
+    A new patient or lesion is recorded only when at least one file is fit to be shown, so that a
+    refused upload leaves nothing behind.
+
+    Raises:
+        RuleError: the patient is archived, the person may not write, or a fact is impossible
+            (then a ``FieldRuleError``).
+    """
+    if isinstance(patient, Patient):
+        check_open(patient, by)
+    checked = [_checked(upload) for upload in uploads]
+    if not any(isinstance(result, intake.Accepted) for result in checked):
+        refused = [result for result in checked if isinstance(result, FileOutcome)]
+        return UploadOutcome(patient if isinstance(patient, Patient) else None, refused)
+    with transaction.atomic():
+        owner = register_once(new=patient, by=by) if isinstance(patient, NewPatient) else patient
+        shown = (
+            lesion_once(patient=owner, by=by, new=lesion)
+            if isinstance(lesion, NewLesion)
+            else lesion
+        )
+    outcomes: list[FileOutcome] = []
+    for upload, result in zip(uploads, checked, strict=True):
+        if isinstance(result, FileOutcome):
+            outcomes.append(result)
+            continue
+        added = _add_accepted(
+            patient=owner, by=by, accepted=result, modality=modality, lesion=shown,
+            taken_at=taken_at,
+        )
+        outcomes.append(FileOutcome(name=upload.name or "", added=added))
+    return UploadOutcome(owner, outcomes)
+
+
+def add_image(
+    *,
+    patient: Patient,
+    by: User,
+    upload: UploadedFile,
+    modality: str,
+    lesion: Lesion | None = None,
+    taken_at: datetime | None = None,
+) -> AddedImage:
+    """Take one file in: re-encoded copies, a queued analysis and an audit event, or nothing.
+
+    The same bytes for the same patient give the existing image and its analysis, also when two
+    people send them at the same moment.
+
+    Args:
+        taken_at: when the picture was taken; the camera's own clock unless given.
+
+    Raises:
+        classifier.intake.Refused: the file is not a fit picture.
+        RuleError: the patient is archived, the person may not write in the clinic, or the lesion
+            is another patient's.
+    """
+    check_open(patient, by)
+    return _add_accepted(
+        patient=patient,
+        by=by,
+        accepted=intake.accept(upload),
+        modality=modality,
+        lesion=lesion,
+        taken_at=taken_at,
+    )
+
+
+def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
+    """Open one of the stored copies and record that the person looked at it.
+
+    Only the display copy is recorded: a thumbnail stands in a list, too small to judge, and
+    thirty events a page would bury the one that matters.
+
+    Args:
+        variant: one of ``VARIANTS``.
+
+    Raises:
+        FileNotFoundError: the file is not where the row says; logged with a reference.
+    """
+    stored: FieldFile = getattr(image, variant)
+    try:
+        opened: IO[bytes] = stored.storage.open(stored.name or "", "rb")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        reference = secrets.token_hex(4).upper()
+        logger.exception("reference %s: image %s has no %s file", reference, image.pk, variant)
+        raise FileNotFoundError(reference) from error
+    if variant == DISPLAY:
+        with transaction.atomic():
+            audit.record(
+                action="image.viewed", actor=by, clinic_id=image.clinic_id, subject=image
+            )
+    return opened
+
+
+def _checked(upload: UploadedFile) -> intake.Accepted | FileOutcome:
+    try:
+        return intake.accept(upload)
+    except intake.Refused as refused:
+        return FileOutcome(name=upload.name or "", refusal=str(refused), code=refused.code)
+
+
+def _add_accepted(
+    *,
+    patient: Patient,
+    by: User,
+    accepted: intake.Accepted,
+    modality: str,
+    lesion: Lesion | None,
+    taken_at: datetime | None,
+) -> AddedImage:
+    if lesion is not None and lesion.patient_id != patient.pk:
+        raise RuleError(_("This lesion is another patient's. Choose one of this patient's."))
+    known = _known(patient, accepted.original_sha256, by)
+    if known is not None:
+        return known
+    image = Image(
+        clinic_id=patient.clinic_id,
+        patient=patient,
+        lesion=lesion,
+        modality=modality,
+        taken_at=taken_at or _camera_clock(accepted.taken_at),
+        uploaded_by=by,
+        original_sha256=accepted.original_sha256,
+        original_format=accepted.format,
+        byte_size=accepted.byte_size,
+        width=accepted.width,
+        height=accepted.height,
+        network_source_sha256=accepted.network_source_sha256,
+    )
+    copies = (
+        (image.display, accepted.display),
+        (image.thumbnail, accepted.thumbnail),
+        (image.network_source, accepted.network_source),
+    )
+    try:
+        with transaction.atomic():
+            # The files come first: a row never points at a file that is still to be written.
+            for stored, data in copies:
+                stored.save("", ContentFile(data), save=False)
+            image.save(force_insert=True)
+            analysis = request_analysis(image=image, by=by)
+            audit.record(
+                action="image.added",
+                actor=by,
+                clinic_id=patient.clinic_id,
+                subject=image,
+                modality=modality,
+                format=image.original_format,
+            )
+    except BaseException as error:
+        _remove(image)
+        if (
+            isinstance(error, IntegrityError)
+            and broken_constraint(error) == "image_unique_per_patient"
+        ):
+            known = _known(patient, accepted.original_sha256, by)
+            if known is not None:
+                return known
+        raise
+    return AddedImage(image=image, analysis=analysis, known=False)
+
+
+def _known(patient: Patient, sha256: str, by: User) -> AddedImage | None:
+    image = Image.objects.filter(patient=patient, original_sha256=sha256).first()
+    if image is None:
+        return None
+    analysis = image.analyses.order_by("-created_at", "-id").first()
+    if analysis is None:
+        analysis = request_analysis(image=image, by=by)
+    return AddedImage(image=image, analysis=analysis, known=True)
+
+
+def _camera_clock(moment: datetime | None) -> datetime | None:
+    """Return the camera's clock in the clinic's time zone; a clock that runs ahead is wrong."""
+    if moment is None:
+        return None
+    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+    return aware if aware <= timezone.now() else None
+
+
+def _remove(image: Image) -> None:
+    """Delete the copies of an image that got no row, a half-written one included."""
+    for stored in (image.display, image.thumbnail, image.network_source):
+        name = stored.field.generate_filename(image, "")
+        try:
+            stored.storage.delete(name)
+        except OSError:
+            logger.exception("an orphan file could not be removed: %s", name)

@@ -1,0 +1,170 @@
+"""Patients: the list, the search, one patient's page, and the forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from classifier.forms.patients import LesionForm, PatientForm
+from classifier.models import Lesion, Patient
+from classifier.selectors.patients import find_for_upload, lesions_of, patient_page, timeline
+from classifier.services.errors import RuleError
+from classifier.services.patients import (
+    FieldRuleError,
+    add_lesion,
+    register_patient,
+    update_patient,
+)
+from classifier.views.access import (
+    person,
+    require_writing_somewhere,
+    visible_or_404,
+    writable_or_403,
+)
+
+if TYPE_CHECKING:
+    import uuid
+
+    from django import forms
+    from django.http import HttpRequest, HttpResponse
+
+    from classifier.models import User
+
+_READ_AND_SEND = ["GET", "HEAD", "POST"]
+# A search is a few words; a longer one is a mistake or an attack on the database.
+_LONGEST_SEARCH = 100
+
+
+def search_text(request: HttpRequest) -> str:
+    """Return what the person searches for, without what PostgreSQL cannot hold."""
+    return request.GET.get("q", "").replace("\x00", "").strip()[:_LONGEST_SEARCH]
+
+
+def add_rule_error(form: forms.Form, error: RuleError) -> None:
+    """Show a broken rule beside the field it is about, or above the form."""
+    about = error.field if isinstance(error, FieldRuleError) else None
+    form.add_error(about if about in form.fields else None, str(error))
+
+
+@require_safe
+def patient_list(request: HttpRequest) -> HttpResponse:
+    """List the patients a person may see, by name."""
+    text = search_text(request)
+    archived = request.GET.get("archived") == "1"
+    page = patient_page(
+        person(request), text=text, archived=archived, cursor=request.GET.get("cursor", "")
+    )
+    context = {"page": page, "text": text, "archived": archived}
+    fragment = request.headers.get("HX-Target") == "patient-list"
+    template = "patients/_list.html" if fragment else "patients/list.html"
+    return render(request, template, context)
+
+
+@require_safe
+def patient_search(request: HttpRequest) -> HttpResponse:
+    """Answer the quick search: a few patients to send an image for."""
+    text = search_text(request)
+    found = find_for_upload(person(request), text)
+    return render(request, "patients/_search_results.html", {"text": text, "found": found})
+
+
+@require_http_methods(_READ_AND_SEND)
+def patient_create(request: HttpRequest) -> HttpResponse:
+    """Register a patient."""
+    user = person(request)
+    require_writing_somewhere(user)
+    form = PatientForm(request.POST or None, user=user)
+    if request.method == "POST" and form.is_valid():
+        try:
+            patient = register_patient(by=user, **form.facts())
+        except RuleError as error:
+            add_rule_error(form, error)
+        else:
+            messages.success(request, _("The patient is registered."))
+            return redirect(patient)
+    return render(
+        request, "patients/form.html", {"form": form}, status=422 if form.errors else 200
+    )
+
+
+@require_http_methods(_READ_AND_SEND)
+def patient_update(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Correct a patient's facts, archive the patient or bring them back."""
+    user = person(request)
+    patient = writable_or_403(Patient.objects.select_related("clinic"), user, pk)
+    form = PatientForm(request.POST or None, user=user, patient=patient)
+    if request.method == "POST" and form.is_valid():
+        try:
+            update_patient(patient=patient, by=user, **form.facts())
+        except RuleError as error:
+            add_rule_error(form, error)
+        else:
+            messages.success(request, _("The changes are saved."))
+            return redirect(patient)
+    return render(
+        request,
+        "patients/form.html",
+        {"form": form, "patient": patient},
+        status=422 if form.errors else 200,
+    )
+
+
+@require_safe
+def patient_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Show a patient: facts, lesions, and all images and predictions in time order."""
+    user = person(request)
+    patient = visible_or_404(Patient.objects.select_related("clinic"), user, pk)
+    return _patient_page(request, patient, user, LesionForm())
+
+
+@require_http_methods(_READ_AND_SEND)
+def lesion_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Record a lesion; the form stands on the patient's page."""
+    user = person(request)
+    patient = writable_or_403(Patient.objects.select_related("clinic"), user, pk)
+    form = LesionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            add_lesion(patient=patient, by=user, **form.cleaned_data)
+        except RuleError as error:
+            add_rule_error(form, error)
+        else:
+            messages.success(request, _("The lesion is recorded."))
+            return redirect(patient)
+    return _patient_page(request, patient, user, form, lesion_form_open=True)
+
+
+def _patient_page(
+    request: HttpRequest,
+    patient: Patient,
+    user: User,
+    lesion_form: LesionForm,
+    *,
+    lesion_form_open: bool = False,
+) -> HttpResponse:
+    lesions = lesions_of(patient)
+    chosen = _chosen_lesion(request, lesions)
+    page, entries = timeline(
+        patient, user, cursor=request.GET.get("cursor", ""), lesion=chosen
+    )
+    context = {
+        "patient": patient,
+        "lesions": lesions,
+        "chosen_lesion": chosen,
+        "page": page,
+        "entries": entries,
+        "may_write": Patient.objects.writable_by(user).filter(pk=patient.pk).exists(),
+        "lesion_form": lesion_form,
+        "lesion_form_open": lesion_form_open,
+    }
+    status = 422 if lesion_form.errors else 200
+    return render(request, "patients/detail.html", context, status=status)
+
+
+def _chosen_lesion(request: HttpRequest, lesions: list[Lesion]) -> Lesion | None:
+    wanted = request.GET.get("lesion", "")
+    return next((lesion for lesion in lesions if str(lesion.pk) == wanted), None)
