@@ -1,0 +1,67 @@
+# Everything a person runs. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.PHONY: help venv venv-dev venv-train run test lint format types contracts check lock seed-demo bench train screenshots clean
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PORT ?= 8000
+export PYTHONDONTWRITEBYTECODE :=
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+venv: ## Make .venv with what the application needs
+	@.ci/venv requirements.txt
+
+venv-dev: ## ... and with what developing and testing needs
+	@.ci/venv requirements.txt requirements-dev.txt
+
+venv-train: ## ... and with what training needs
+	@.ci/venv requirements.txt requirements-dev.txt requirements-train.txt
+
+run: venv ## Start everything on this machine; Ctrl-C stops it (PORT=8000)
+	@exec "$(PY)" -m skinapp.runtime run --port "$(PORT)"
+
+test: venv-dev ## Run the whole suite on throw-away servers
+	@.ci/test
+
+lint: venv-dev ## Check style and templates
+	@"$(PY)" -m ruff check .
+	@"$(PY)" -m ruff format --check .
+	@"$(PY)" -m djlint --check --quiet templates
+	@"$(PY)" -m djlint --lint --quiet templates
+
+format: venv-dev ## Format the code and the templates
+	@"$(PY)" -m ruff check --fix --exit-zero --quiet .
+	@"$(PY)" -m ruff format .
+	@"$(PY)" -m djlint --reformat --quiet templates || true
+
+types: venv-dev ## Check types
+	@"$(PY)" -m mypy mlcore classifier skinapp tests
+
+contracts: venv-dev ## Check who may import whom
+	@"$(VENV)/bin/lint-imports" --no-cache
+
+check: venv-dev ## Check migrations and the production settings
+	@.ci/check
+
+lock: venv-dev ## Compile the pinned requirements again (needs uv)
+	@for name in requirements requirements-dev requirements-train; do \
+	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header "$$name.in" -o "$$name.txt" || exit 1; \
+	done
+
+seed-demo: venv ## Add more drawn patients to the running installation (PATIENTS=12)
+	@"$(PY)" -m skinapp.runtime manage seed_demo --patients "$${PATIENTS:-12}"
+
+bench: venv-dev ## Measure intake and the engines side by side
+	@"$(PY)" -m bench
+
+train: venv-train ## Train and measure the networks again (needs the public image sets)
+	@.ci/train
+
+screenshots: venv-dev ## Take the README's screenshots from the demo clinic
+	@"$(PY)" -m skinapp.runtime exec -- "$(PY)" -m tests.browser.screenshots
+
+clean: ## Remove .venv and caches; var/ (the data) stays
+	rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache htmlcov .coverage .coverage.*
