@@ -1,6 +1,6 @@
-"""The gate: what a browser sent becomes stored copies, or is refused with a sentence."""
+"""Taking in what people upload: bounds first, then the picture, then its stored copies."""
 
-from classifier.intake.accepting import Accepted, Refused, accept
-from classifier.intake.limits import current_limits, describe_limits
+from classifier.intake.accept import Accepted, accept
+from classifier.intake.refusals import REFUSALS, Refused, describe_limits
 
-__all__ = ["Accepted", "Refused", "accept", "current_limits", "describe_limits"]
+__all__ = ["REFUSALS", "Accepted", "Refused", "accept", "describe_limits"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.db import models
 
 from classifier.choices import ReviewState, State
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from classifier.models import Analysis, Prediction  # noqa: F401 - they type the querysets
+    from classifier.querysets.people import Person
 
 
 class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
@@ -23,6 +25,22 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
         return self.filter(
             state__in=(State.SUCCEEDED, State.REJECTED), review_state=ReviewState.PENDING
         ).order_by("triage_rank", "created_at", "id")
+
+    def revealed_to(self, user: Person) -> AnalysisQuerySet:
+        """Return the analyses whose answer the person may see.
+
+        That is: the clinic does not ask for an own reading first, or this person has saved one,
+        or a review is on record already. The answer hides label, probabilities, decision, triage
+        group and map; every list, page, file and filter asks this queryset.
+        """
+        readings = apps.get_model("classifier", "Reading")._default_manager.filter(
+            analysis=models.OuterRef("pk"), reader_id=user.pk
+        )
+        return self.visible_to(user).filter(
+            models.Q(clinic__blinded_first=False)
+            | models.Q(review_state=ReviewState.REVIEWED)
+            | models.Exists(readings)
+        )
 
     def due(self, now: datetime) -> AnalysisQuerySet:
         """Return the queued rows a worker may claim at ``now``."""

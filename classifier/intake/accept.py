@@ -1,0 +1,110 @@
+"""From an upload to the copies that are stored."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from classifier.intake.refusals import Refused
+from mlcore.imaging import (
+    DISPLAY_SIDE,
+    ImageError,
+    Limits,
+    decode,
+    encode_display,
+    encode_network_source,
+    encode_thumbnail,
+    network_source,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.core.files.uploadedfile import UploadedFile
+
+_CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An upload that is fit to be stored.
+
+    Attributes:
+        original_sha256: of the bytes as they were sent, in hexadecimal.
+        format: what the content was, by Pillow's name.
+        byte_size: of the upload.
+        width: of the upright original in pixels.
+        height: likewise.
+        display: JPEG without metadata, longer side at most 1600 px.
+        thumbnail: JPEG without metadata, longer side at most 320 px.
+        network_source: lossless PNG without metadata, shorter side at most 320 px.
+        network_source_sha256: of ``network_source``.
+        taken_at: the camera's clock, without a time zone, or None. Nothing else of the metadata
+            is kept.
+    """
+
+    original_sha256: str
+    format: str
+    byte_size: int
+    width: int
+    height: int
+    display: bytes
+    thumbnail: bytes
+    network_source: bytes
+    network_source_sha256: str
+    taken_at: datetime | None
+
+
+def intake_limits() -> Limits:
+    """Return the limits of the settings."""
+    return Limits(
+        max_bytes=settings.INTAKE_MAX_BYTES,
+        max_pixels=settings.INTAKE_MAX_PIXELS,
+        min_side=settings.INTAKE_MIN_SIDE,
+    )
+
+
+def accept(upload: UploadedFile) -> Accepted:
+    """Check an upload and cut its stored copies.
+
+    Its name and declared type are not looked at.
+
+    Raises:
+        Refused: it is not a fit picture; nothing was stored.
+    """
+    data = _read(upload)
+    try:
+        decoded = decode(data, limits=intake_limits(), at_least=DISPLAY_SIDE)
+    except ImageError as error:
+        raise Refused(error.code) from error
+    source = encode_network_source(network_source(decoded.image))
+    return Accepted(
+        original_sha256=hashlib.sha256(data).hexdigest(),
+        format=decoded.format.value,
+        byte_size=len(data),
+        width=decoded.width,
+        height=decoded.height,
+        display=encode_display(decoded.image),
+        thumbnail=encode_thumbnail(decoded.image),
+        network_source=source,
+        network_source_sha256=hashlib.sha256(source).hexdigest(),
+        taken_at=decoded.taken_at,
+    )
+
+
+def _read(upload: UploadedFile) -> bytes:
+    """Return the bytes, never more than the limit allows."""
+    most: int = settings.INTAKE_MAX_BYTES
+    if upload.size is not None and upload.size > most:
+        raise Refused("too_many_bytes")
+    parts: list[bytes] = []
+    total = 0
+    for chunk in upload.chunks(_CHUNK):
+        total += len(chunk)
+        if total > most:
+            raise Refused("too_many_bytes")
+        parts.append(chunk)
+    return b"".join(parts)

@@ -1,0 +1,84 @@
+"""Why an upload is refused, in the person's language."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+# One sentence for each code of ``mlcore.imaging.FAULTS``: what is wrong and what to do.
+REFUSALS = {
+    "empty": gettext_lazy("The file is empty. Choose the picture again."),
+    "too_many_bytes": gettext_lazy(
+        "The file is larger than %(max_size)s. Send a smaller or more compressed copy."
+    ),
+    "too_many_pixels": gettext_lazy(
+        "The picture has more than %(max_megapixels)d megapixels. Send it at a smaller size."
+    ),
+    "too_small": gettext_lazy(
+        "The picture is too small: each side needs at least %(min_side)d pixels. "
+        "Send it at its original size."
+    ),
+    "truncated": gettext_lazy(
+        "The file ends too early: the copy or the upload was cut off. Send it again."
+    ),
+    "damaged": gettext_lazy(
+        "The picture is damaged and cannot be read. Export it again and send that."
+    ),
+    "not_an_image": gettext_lazy(
+        "This is not a picture. Send a JPEG, PNG, WebP, TIFF, HEIC or BMP file."
+    ),
+    "svg": gettext_lazy("This is an SVG drawing, not a photograph. Send a JPEG or PNG picture."),
+    "html": gettext_lazy("This is a web page. Save the picture itself and send that."),
+    "pdf": gettext_lazy("This is a PDF document. Export the picture from it as JPEG or PNG."),
+    "archive": gettext_lazy("This is an archive. Unpack it and send the pictures in it."),
+    "program": gettext_lazy("This is a program or a script, not a picture. It was refused."),
+    "video": gettext_lazy("This is a video. Take a still picture and send that."),
+    "dicom": gettext_lazy("This is a DICOM object. Export the picture as JPEG or PNG."),
+    "unsupported_format": gettext_lazy(
+        "This kind of picture is not supported. Save it as JPEG, PNG, WebP, TIFF, HEIC or BMP."
+    ),
+    "polyglot": gettext_lazy(
+        "The file hides other content behind the picture. Open the picture and save it anew."
+    ),
+    "too_complex": gettext_lazy(
+        "The file's internal structure is too large. Export the picture again as JPEG."
+    ),
+}
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
+    """An upload was refused; ``str(refused)`` is the translated sentence.
+
+    Attributes:
+        code: a key of :data:`REFUSALS`.
+    """
+
+    def __init__(self, code: str) -> None:
+        """Refuse with one of the known codes.
+
+        Raises:
+            KeyError: the code is not in :data:`REFUSALS`.
+        """
+        self.code = code
+        super().__init__(str(REFUSALS[code]) % _limit_words())
+
+
+def _limit_words() -> dict[str, object]:
+    return {
+        "max_size": filesizeformat(settings.INTAKE_MAX_BYTES).replace("\xa0", " "),
+        "max_megapixels": settings.INTAKE_MAX_PIXELS // 1_000_000,
+        "min_side": settings.INTAKE_MIN_SIDE,
+    }
+
+
+def describe_limits() -> str:
+    """Return the sentence that tells what may be sent, for the upload form."""
+    return (
+        _(
+            "JPEG, PNG, WebP, TIFF, HEIC or BMP; up to %(max_size)s and %(max_megapixels)d "
+            "megapixels each; at least %(min_side)d pixels on each side."
+        )
+        % _limit_words()
+    )
