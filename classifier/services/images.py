@@ -134,7 +134,11 @@ def add_images(
             outcomes.append(result)
             continue
         added = _add_accepted(
-            patient=owner, by=by, accepted=result, modality=modality, lesion=shown,
+            patient=owner,
+            by=by,
+            accepted=result,
+            modality=modality,
+            lesion=shown,
             taken_at=taken_at,
         )
         outcomes.append(FileOutcome(name=upload.name or "", added=added))
@@ -195,9 +199,7 @@ def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
         raise FileNotFoundError(reference) from error
     if variant == DISPLAY:
         with transaction.atomic():
-            audit.record(
-                action="image.viewed", actor=by, clinic_id=image.clinic_id, subject=image
-            )
+            audit.record(action="image.viewed", actor=by, clinic_id=image.clinic_id, subject=image)
     return opened
 
 

@@ -108,7 +108,10 @@ def register_patient(
             patient.save(force_insert=True)
             audit.record(action="patient.registered", actor=by, clinic=clinic, subject=patient)
     except IntegrityError as error:
-        raise _explained(error) from error
+        explained = _explained(error)
+        if explained is None:
+            raise
+        raise explained from error
     return patient
 
 
@@ -179,7 +182,10 @@ def update_patient(*, patient: Patient, by: User, **changes: Any) -> Patient:
             locked.save(update_fields=[*changed, "updated_at"])
             _record_update(locked, by, changed)
     except IntegrityError as error:
-        raise _explained(error) from error
+        explained = _explained(error)
+        if explained is None:
+            raise
+        raise explained from error
     return locked
 
 
@@ -281,9 +287,7 @@ def _required(field: str, text: str) -> str:
 def _born(day: date | None) -> date | None:
     today = timezone.localdate()
     if day is not None and day > today:
-        raise FieldRuleError(
-            "date_of_birth", _("This date lies in the future. Check the year.")
-        )
+        raise FieldRuleError("date_of_birth", _("This date lies in the future. Check the year."))
     if day is not None and today - day > _OLDEST:
         raise FieldRuleError(
             "date_of_birth", _("This date is more than 130 years ago. Check the year.")
@@ -312,7 +316,7 @@ def broken_constraint(error: IntegrityError) -> str:
     return getattr(diagnosis, "constraint_name", None) or ""
 
 
-def _explained(error: IntegrityError) -> RuleError | IntegrityError:
+def _explained(error: IntegrityError) -> FieldRuleError | None:
     constraint = broken_constraint(error)
     if constraint == "patient_record_number_unique":
         return FieldRuleError(
@@ -320,7 +324,5 @@ def _explained(error: IntegrityError) -> RuleError | IntegrityError:
         )
     if constraint == "classifier_patient_pkey":
         # Somebody else's key: they are told nothing of whose.
-        return FieldRuleError(
-            "record_number", _("The form is out of date. Open the page again.")
-        )
-    return error
+        return FieldRuleError("record_number", _("The form is out of date. Open the page again."))
+    return None

@@ -116,9 +116,7 @@ def analysis_new(request: HttpRequest) -> HttpResponse:
     # Both halves are always validated: a person corrects a form once.
     if sent and all([patient_form.is_valid(), form.is_valid()]):
         try:
-            outcome = add_images(
-                patient=patient_form.new_patient(), by=user, **_upload_facts(form)
-            )
+            outcome = add_images(patient=patient_form.new_patient(), by=user, **_upload_facts(form))
         except RuleError as error:
             add_rule_error(patient_form, error)
         else:
@@ -156,9 +154,7 @@ def _answer(
         if patient is not None and "patient" not in context:
             # The patient is registered now; what is left to do is sending the refused files anew.
             context = {"patient": patient}
-            form = UploadForm(
-                initial={"modality": form.cleaned_data["modality"]}, patient=patient
-            )
+            form = UploadForm(initial={"modality": form.cleaned_data["modality"]}, patient=patient)
         context = context | {"outcome": outcome}
         status = _refusal_status(outcome.refused)
         return _render_form(request, form, context, status)
@@ -171,9 +167,7 @@ def _answer(
     return redirect(patient)
 
 
-def _form_page(
-    request: HttpRequest, form: UploadForm, context: dict[str, Any]
-) -> HttpResponse:
+def _form_page(request: HttpRequest, form: UploadForm, context: dict[str, Any]) -> HttpResponse:
     errors = form.errors | getattr(context.get("patient_form"), "errors", {})
     if errors and _wants_json(request):
         told = {field or "__all__": list(sentences) for field, sentences in errors.items()}

@@ -86,9 +86,7 @@ def patient_create(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("The patient is registered."))
             return redirect(patient)
-    return render(
-        request, "patients/form.html", {"form": form}, status=422 if form.errors else 200
-    )
+    return render(request, "patients/form.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @require_http_methods(_READ_AND_SEND)
@@ -148,9 +146,7 @@ def _patient_page(
 ) -> HttpResponse:
     lesions = lesions_of(patient)
     chosen = _chosen_lesion(request, lesions)
-    page, entries = timeline(
-        patient, user, cursor=request.GET.get("cursor", ""), lesion=chosen
-    )
+    page, entries = timeline(patient, user, cursor=request.GET.get("cursor", ""), lesion=chosen)
     context = {
         "patient": patient,
         "lesions": lesions,
