@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from classifier.intake.limits import current_limits
 from classifier.intake.refusals import Refused
 from mlcore.imaging import (
     DISPLAY_SIDE,
     ImageError,
+    Limits,
     decode,
     encode_display,
     encode_network_source,
@@ -58,6 +58,15 @@ class Accepted:
     taken_at: datetime | None
 
 
+def intake_limits() -> Limits:
+    """Return the limits of the settings."""
+    return Limits(
+        max_bytes=settings.INTAKE_MAX_BYTES,
+        max_pixels=settings.INTAKE_MAX_PIXELS,
+        min_side=settings.INTAKE_MIN_SIDE,
+    )
+
+
 def accept(upload: UploadedFile) -> Accepted:
     """Check an upload and cut its stored copies.
 
@@ -68,7 +77,7 @@ def accept(upload: UploadedFile) -> Accepted:
     """
     data = _read(upload)
     try:
-        decoded = decode(data, limits=current_limits(), at_least=DISPLAY_SIDE)
+        decoded = decode(data, limits=intake_limits(), at_least=DISPLAY_SIDE)
     except ImageError as error:
         raise Refused(error.code) from error
     source = encode_network_source(network_source(decoded.image))

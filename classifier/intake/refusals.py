@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 # One sentence for each code of ``mlcore.imaging.FAULTS``: what is wrong and what to do.
@@ -70,3 +71,14 @@ def _limit_words() -> dict[str, object]:
         "max_megapixels": settings.INTAKE_MAX_PIXELS // 1_000_000,
         "min_side": settings.INTAKE_MIN_SIDE,
     }
+
+
+def describe_limits() -> str:
+    """Return the sentence that tells what may be sent, for the upload form."""
+    return (
+        _(
+            "JPEG, PNG, WebP, TIFF, HEIC or BMP; up to %(max_size)s and %(max_megapixels)d "
+            "megapixels each; at least %(min_side)d pixels on each side."
+        )
+        % _limit_words()
+    )
