@@ -13,7 +13,6 @@ from django.utils.translation import ngettext_lazy
 
 from classifier.choices import BodySite, Modality
 from classifier.forms.patients import PatientForm
-from classifier.models import Lesion
 from classifier.services.patients import NewLesion, NewPatient
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from django.core.files.uploadedfile import UploadedFile
 
-    from classifier.models import Patient
+    from classifier.models import Lesion, Patient
 
 # What the file chooser offers. It is a convenience: the content decides, not the name.
 ACCEPTED = (
@@ -48,7 +47,7 @@ class MultipleFileField(forms.FileField):
         Raises:
             ValidationError: there is none, or there are too many.
         """
-        uploads: Sequence[UploadedFile] = data if isinstance(data, (list, tuple)) else [data]
+        uploads: Sequence[UploadedFile[bytes]] = data if isinstance(data, (list, tuple)) else [data]
         uploads = [upload for upload in uploads if upload]
         if not uploads:
             raise forms.ValidationError(self.error_messages["required"], code="required")

@@ -81,7 +81,7 @@ class PatientForm(forms.Form):
             del self.fields["clinic"]
             self.initial = {
                 name: getattr(patient, name) for name in self.fields if hasattr(patient, name)
-            } | self.initial
+            } | dict(self.initial)
             return
         del self.fields["archived"]
         clinics = Clinic.objects.writable_by(user)

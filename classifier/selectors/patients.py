@@ -9,13 +9,16 @@ from django.conf import settings
 from django.db.models import Prefetch
 from django.db.models.functions import Coalesce
 
+from classifier.choices import Decision
 from classifier.models import Analysis, Image, Lesion, Patient
 from classifier.selectors.paging import KeysetPage, paginate
+from mlcore.labels import label_set
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from classifier.models import User
+    from mlcore.labels import Label
 
 # What a person reads at a glance while typing; a longer word narrows it down.
 SEARCH_RESULTS = 8
@@ -26,9 +29,8 @@ def patient_page(
 ) -> KeysetPage[Patient]:
     """Return a page of the patients a person may see, by name.
 
-    Args:
-        text: words that the name or the record number must contain.
-        archived: whether archived patients are listed too.
+    ``text`` holds words that the name or the record number must contain; archived patients are
+    left out unless asked for.
     """
     found = Patient.objects.visible_to(user).matching(text)
     if not archived:
@@ -61,10 +63,13 @@ class TimelineAnalysis:
 
     Attributes:
         revealed: whether the person may see what the network said.
+        label: the label the network put first; None while there is no answer, where it could
+            not say, and where it is hidden from the person.
     """
 
     analysis: Analysis
     revealed: bool
+    label: Label | None
 
 
 @dataclass(frozen=True)
@@ -85,33 +90,35 @@ def timeline(
 ) -> tuple[KeysetPage[Image], list[TimelineEntry]]:
     """Return a page of the patient's images, newest first, with what became of them.
 
-    The time is when the picture was taken, or when it was sent where nobody knows.
-
-    Args:
-        lesion: leave the images of other lesions out.
+    The time is when the picture was taken, or when it was sent where nobody knows. ``lesion``
+    leaves the images of other lesions out.
     """
     images = Image.objects.visible_to(user).filter(patient=patient)
     if lesion is not None:
         images = images.filter(lesion=lesion)
-    analyses = Analysis.objects.for_lists().order_by("-created_at", "-id")
+    newest_first = Analysis.objects.for_lists().order_by("-created_at", "-id")
     page = paginate(
         images.annotate(moment=Coalesce("taken_at", "created_at"))
         .select_related("lesion", "uploaded_by")
-        .prefetch_related(Prefetch("analyses", queryset=analyses, to_attr="listed_analyses")),
+        .prefetch_related(Prefetch("analyses", queryset=newest_first)),
         order=("-moment", "-id"),
         cursor=cursor,
         size=settings.PAGE_SIZE,
     )
-    listed: list[list[Analysis]] = [image.listed_analyses for image in page]
+    analyses = [analysis for image in page for analysis in image.analyses.all()]
     revealed = set(
         Analysis.objects.revealed_to(user)
-        .filter(pk__in=[analysis.pk for group in listed for analysis in group])
+        .filter(pk__in=[analysis.pk for analysis in analyses])
         .values_list("pk", flat=True)
     )
     entries = [
-        TimelineEntry(
-            image, [TimelineAnalysis(analysis, analysis.pk in revealed) for analysis in group]
-        )
-        for image, group in zip(page, listed, strict=True)
+        TimelineEntry(image, [_told(a, revealed=a.pk in revealed) for a in image.analyses.all()])
+        for image in page
     ]
     return page, entries
+
+
+def _told(analysis: Analysis, *, revealed: bool) -> TimelineAnalysis:
+    answered = revealed and analysis.decision == Decision.ANSWER
+    label = label_set(analysis.label_set).label(analysis.top_label) if answered else None
+    return TimelineAnalysis(analysis=analysis, revealed=revealed, label=label)

@@ -101,7 +101,7 @@ def add_images(
     *,
     patient: Patient | NewPatient,
     by: User,
-    uploads: Sequence[UploadedFile],
+    uploads: Sequence[UploadedFile[bytes]],
     modality: str,
     lesion: Lesion | NewLesion | None = None,
     taken_at: datetime | None = None,
@@ -149,7 +149,7 @@ def add_image(
     *,
     patient: Patient,
     by: User,
-    upload: UploadedFile,
+    upload: UploadedFile[bytes],
     modality: str,
     lesion: Lesion | None = None,
     taken_at: datetime | None = None,
@@ -160,6 +160,11 @@ def add_image(
     people send them at the same moment.
 
     Args:
+        patient: whose image it is.
+        by: who sends it.
+        upload: the file; its name and declared kind are not looked at.
+        modality: a value of ``Modality``; it decides which network looks at the image.
+        lesion: one of the patient's, if the image shows one.
         taken_at: when the picture was taken; the camera's own clock unless given.
 
     Raises:
@@ -185,7 +190,9 @@ def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
     thirty events a page would bury the one that matters.
 
     Args:
+        image: an image that ``by`` may see.
         variant: one of ``VARIANTS``.
+        by: who looks at it.
 
     Raises:
         FileNotFoundError: the file is not where the row says; logged with a reference.
@@ -203,7 +210,7 @@ def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
     return opened
 
 
-def _checked(upload: UploadedFile) -> intake.Accepted | FileOutcome:
+def _checked(upload: UploadedFile[bytes]) -> intake.Accepted | FileOutcome:
     try:
         return intake.accept(upload)
     except intake.Refused as refused:

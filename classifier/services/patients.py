@@ -69,7 +69,7 @@ class NewLesion:
     first_seen: date | None = None
 
 
-def register_patient(
+def register_patient(  # noqa: PLR0913 - a patient's facts, by keyword
     *,
     clinic: Clinic,
     by: User,
@@ -83,8 +83,7 @@ def register_patient(
 ) -> Patient:
     """Register a patient of the clinic.
 
-    Args:
-        key: the new row's identifier, where the caller drew it beforehand.
+    ``key`` is the new row's identifier, where the caller drew it beforehand.
 
     Raises:
         FieldRuleError: the number is taken, a date is impossible, or a name is missing.
@@ -151,8 +150,8 @@ def register_once(*, new: NewPatient, by: User) -> Patient:
 def update_patient(*, patient: Patient, by: User, **changes: Any) -> Patient:
     """Change facts of a patient; facts that stay the same are not written and not audited.
 
-    Args:
-        changes: new values of record_number, name, date_of_birth, sex, skin_type, notes, archived.
+    ``changes`` are new values of record_number, name, date_of_birth, sex, skin_type, notes and
+    archived.
 
     Raises:
         FieldRuleError: the number is taken, a date is impossible, or a name is missing.
