@@ -1,0 +1,95 @@
+"""The history's filters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from classifier.choices import Decision, Modality, ReviewState, State
+from classifier.models import Clinic, ModelVersion, User
+from mlcore.labels import LABEL_SETS
+
+if TYPE_CHECKING:
+    from classifier.querysets.people import Person
+
+_ANY = ("", _("Any"))
+
+
+def _labels() -> list[tuple[str, Any]]:
+    names = {label.key: label.name for labels in LABEL_SETS.values() for label in labels.labels}
+    return [_ANY, *sorted(names.items(), key=lambda pair: pair[1])]
+
+
+class HistoryFilterForm(forms.Form):
+    """What to list; every field may stay empty."""
+
+    q = forms.CharField(
+        label=_("Patient"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": _("Name or record number")}
+        ),
+    )
+    label = forms.ChoiceField(label=_("First label"), choices=_labels, required=False)
+    decision = forms.ChoiceField(
+        label=_("Decision"), choices=[_ANY, *Decision.choices], required=False
+    )
+    modality = forms.ChoiceField(
+        label=_("Modality"), choices=[_ANY, *Modality.choices], required=False
+    )
+    state = forms.ChoiceField(label=_("State"), choices=[_ANY, *State.choices], required=False)
+    review = forms.ChoiceField(
+        label=_("Review"), choices=[_ANY, *ReviewState.choices], required=False
+    )
+    version = forms.ModelChoiceField(
+        label=_("Model version"),
+        queryset=ModelVersion.objects.defer("manifest", "metrics"),
+        required=False,
+        empty_label=_("Any"),
+    )
+    reviewer = forms.ModelChoiceField(
+        label=_("Reviewer"), queryset=User.objects.none(), required=False, empty_label=_("Any")
+    )
+    clinic = forms.ModelChoiceField(
+        label=_("Clinic"), queryset=Clinic.objects.none(), required=False, empty_label=_("Any")
+    )
+    since = forms.DateField(
+        label=_("From"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    until = forms.DateField(
+        label=_("To"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+
+    def __init__(self, *args: Any, user: Person, **kwargs: Any) -> None:
+        """Offer the person's own clinics and colleagues only."""
+        super().__init__(*args, **kwargs)
+        clinics = Clinic.objects.visible_to(user)
+        reviewer, clinic = self.fields["reviewer"], self.fields["clinic"]
+        assert isinstance(reviewer, forms.ModelChoiceField)  # noqa: S101 - tells the type checker
+        assert isinstance(clinic, forms.ModelChoiceField)  # noqa: S101 - tells the type checker
+        reviewer.queryset = (
+            User.objects.filter(memberships__clinic__in=clinics.values("pk"))
+            .distinct()
+            .order_by("last_name", "email")
+        )
+        clinic.queryset = clinics
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a period that ends before it begins."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if since and until and until < since:
+            self.add_error("until", _("This is before the first day."))
+        return cleaned
+
+    @property
+    def active(self) -> int:
+        """Return how many filters are set."""
+        return sum(1 for value in self.cleaned_data.values() if value) if self.is_valid() else 0

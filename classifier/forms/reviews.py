@@ -1,0 +1,102 @@
+"""Forms of the result page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from classifier.choices import Decision, Verdict
+from classifier.models import OTHER_DIAGNOSIS
+from mlcore.labels import label_set
+
+if TYPE_CHECKING:
+    from classifier.models import Analysis
+
+
+def diagnosis_choices(analysis: Analysis) -> list[tuple[str, Any]]:
+    """Return the labels of the analysis's set, in alphabetical order, and "other"."""
+    labels = sorted(label_set(analysis.label_set).labels, key=lambda label: label.name)
+    return [
+        ("", _("Choose …")),
+        *((label.key, f"{label.name} ({label.icd10})") for label in labels),
+        (OTHER_DIAGNOSIS, _("Something else, in words")),
+    ]
+
+
+class ReadingForm(forms.Form):
+    """The clinician's own diagnosis, before the network's answer."""
+
+    diagnosis = forms.ChoiceField(label=_("Your diagnosis"))
+    diagnosis_text = forms.CharField(
+        label=_("In words"),
+        max_length=200,
+        required=False,
+        help_text=_("Only for “something else”."),
+    )
+
+    def __init__(self, *args: Any, analysis: Analysis, **kwargs: Any) -> None:
+        """Offer the labels of the analysis's set."""
+        super().__init__(*args, **kwargs)
+        field = self.fields["diagnosis"]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells the type checker
+        field.choices = diagnosis_choices(analysis)
+
+    def clean(self) -> dict[str, Any]:
+        """Demand words for "something else"."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        other = cleaned.get("diagnosis") == OTHER_DIAGNOSIS
+        if other and not cleaned.get("diagnosis_text", "").strip():
+            self.add_error("diagnosis_text", _("Write the diagnosis out."))
+        return cleaned
+
+
+class ReviewForm(forms.Form):
+    """The verdict on the network's answer."""
+
+    verdict = forms.ChoiceField(label=_("Verdict"), widget=forms.RadioSelect)
+    diagnosis = forms.ChoiceField(label=_("Final diagnosis"), required=False)
+    diagnosis_text = forms.CharField(
+        label=_("In words"),
+        max_length=200,
+        required=False,
+        help_text=_("Only for “something else”."),
+    )
+    reason = forms.CharField(
+        label=_("Why you overrule"),
+        max_length=500,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    notes = forms.CharField(
+        label=_("Notes"),
+        max_length=10_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    expected_number = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, analysis: Analysis, **kwargs: Any) -> None:
+        """Word the verdicts by what the network decided."""
+        super().__init__(*args, **kwargs)
+        answered = analysis.decision == Decision.ANSWER
+        agree = _("Agree with the first label") if answered else _("Agree: it takes a person")
+        verdict, diagnosis = self.fields["verdict"], self.fields["diagnosis"]
+        assert isinstance(verdict, forms.ChoiceField)  # noqa: S101 - tells the type checker
+        assert isinstance(diagnosis, forms.ChoiceField)  # noqa: S101 - tells the type checker
+        verdict.choices = [
+            (Verdict.AGREE.value, agree),
+            (Verdict.OVERRULE.value, _("Overrule: another diagnosis")),
+            (Verdict.DEFER.value, _("Defer: decide later or ask a colleague")),
+        ]
+        diagnosis.choices = diagnosis_choices(analysis)
+        diagnosis.help_text = (
+            _("Needed to overrule.") if answered else _("Needed unless you defer.")
+        )
+
+
+class ReasonForm(forms.Form):
+    """Why an analysis is tried again or cancelled."""
+
+    reason = forms.CharField(label=_("Reason"), max_length=500)

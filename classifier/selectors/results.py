@@ -1,0 +1,152 @@
+"""Everything the result page shows, as far as the person may see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from classifier.choices import Decision, State
+from classifier.models import OTHER_DIAGNOSIS, Analysis, Prediction, Reading, Review
+from mlcore.labels import Label, label_set
+
+if TYPE_CHECKING:
+    from classifier.models import Transition, User
+
+# Below and above these a rounded percentage would claim a certainty nobody has.
+_LEAST, _MOST = 0.01, 0.99
+
+
+@dataclass(frozen=True)
+class RankedLabel:
+    """One label with its probability.
+
+    Attributes:
+        label: the label's facts.
+        probability: 0 to 1.
+        percent: for people: "<1 %", "37 %", ">99 %".
+        width: of its bar, 0 to 100.
+    """
+
+    label: Label
+    probability: float
+    percent: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network said, for a person who may see it.
+
+    Attributes:
+        prediction: the stored facts.
+        ranked: all labels, most probable first.
+        is_answer: whether the first label may be shown as the answer.
+        words: the first probability in a sentence.
+    """
+
+    prediction: Prediction
+    ranked: list[RankedLabel]
+    is_answer: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class ResultPage:
+    """Everything one result page needs.
+
+    Attributes:
+        analysis: the job.
+        answer: None while it waits, failed, or is hidden from this person.
+        hidden: an answer exists, and this person must read first.
+        reading: this person's own reading.
+        readings: everybody's, once revealed; else only this person's.
+        reviews: what is on record, once revealed.
+        transitions: every move of the job.
+        can_write: whether this person may read, review, retry and cancel.
+    """
+
+    analysis: Analysis
+    answer: Answer | None
+    hidden: bool
+    reading: Reading | None
+    readings: list[Reading]
+    reviews: list[Review]
+    transitions: list[Transition]
+    can_write: bool
+
+    @property
+    def must_read(self) -> bool:
+        """Whether the page asks for an own reading."""
+        return self.can_write and self.reading is None and self.has_result
+
+    @property
+    def can_review(self) -> bool:
+        """Whether the page offers the review form."""
+        return self.can_write and self.answer is not None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the network has answered."""
+        return self.analysis.state in {State.SUCCEEDED, State.REJECTED}
+
+
+def percent_of(probability: float) -> str:
+    """Return a probability for people."""
+    if probability < _LEAST:
+        return "<1 %"
+    if probability > _MOST:
+        return ">99 %"
+    return f"{round(probability * 100)} %"
+
+
+def diagnosis_name(key: str, text: str, label_set_key: str) -> str:
+    """Return a diagnosis as shown: a label's name, or the clinician's own words."""
+    if key == OTHER_DIAGNOSIS:
+        return text
+    names = {label.key: label.name for label in label_set(label_set_key).labels}
+    return names.get(key, key)
+
+
+def result_page(analysis: Analysis, user: User) -> ResultPage:
+    """Return what a person may see of an analysis that is visible to them.
+
+    Args:
+        analysis: with image, patient, clinic, lesion and model version.
+        user: who looks.
+    """
+    revealed = Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists()
+    readings = list(analysis.readings.select_related("reader"))
+    own = next((reading for reading in readings if reading.reader_id == user.pk), None)
+    return ResultPage(
+        analysis=analysis,
+        answer=_answer(analysis) if revealed else None,
+        hidden=analysis.prediction_id is not None and not revealed,
+        reading=own,
+        readings=readings if revealed else [r for r in readings if r is own],
+        reviews=list(analysis.reviews.select_related("reviewer")) if revealed else [],
+        transitions=list(analysis.transitions.select_related("actor")),
+        can_write=Analysis.objects.writable_by(user).filter(pk=analysis.pk).exists(),
+    )
+
+
+def _answer(analysis: Analysis) -> Answer | None:
+    if analysis.prediction_id is None:
+        return None
+    prediction = (
+        Prediction.objects.select_related("model_version")
+        .defer("evidence_maps", "model_version__manifest", "model_version__metrics")
+        .get(pk=analysis.prediction_id)
+    )
+    labels = label_set(analysis.label_set)
+    ranked = [
+        RankedLabel(labels.label(key), p, percent_of(p), round(p * 100))
+        for key, p in sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
+    ]
+    in_ten = round(prediction.confidence * 10)
+    words = _(
+        "Of ten images with such an answer in the calibration set, about %(count)d were "
+        "%(label)s."
+    ) % {"count": in_ten, "label": ranked[0].label.name.lower()}
+    return Answer(prediction, ranked, prediction.decision == Decision.ANSWER, words)

@@ -1,0 +1,134 @@
+"""The result page, its polled fragment and its map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from classifier.forms.reviews import ReadingForm, ReasonForm, ReviewForm
+from classifier.models import Analysis, Prediction
+from classifier.selectors.maps import overlay_png
+from classifier.selectors.results import result_page
+from classifier.services.analyses import cancel_analysis, retry_analysis
+from classifier.services.errors import RuleError
+from classifier.views.access import person, visible_or_404, writable_or_403
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+
+# htmx stops polling when it gets this status, and shows the answer it carries.
+STOP_POLLING = 286
+# Seconds between two questions: quick at first, because most answers take one.
+_POLLS = (1, 1, 1, 2, 2, 3, 5, 8, 10)
+
+
+def all_of_page() -> Any:
+    """Return analyses with what the result page shows of them."""
+    return Analysis.objects.select_related(
+        "clinic", "patient", "image__lesion", "image__uploaded_by", "model_version", "prediction"
+    ).defer("model_version__manifest", "model_version__metrics", "prediction__evidence_maps")
+
+
+@require_safe
+def analysis_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Show an analysis as far as the person may see it."""
+    analysis = visible_or_404(all_of_page(), person(request), pk)
+    return render(request, "analyses/detail.html", detail_context(request, analysis))
+
+
+def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> dict[str, Any]:
+    """Return everything the result page shows; ``forms`` replace the fresh ones."""
+    page = result_page(analysis, person(request))
+    own = page.reading
+    fresh = {
+        "reading_form": ReadingForm(analysis=analysis),
+        "review_form": ReviewForm(
+            analysis=analysis,
+            initial={
+                "expected_number": analysis.review_count,
+                "diagnosis": own.diagnosis if own else "",
+                "diagnosis_text": own.diagnosis_text if own else "",
+            },
+        ),
+        "reason_form": ReasonForm(),
+    }
+    return {"page": page, "analysis": analysis, "poll_after": _POLLS[0], "poll": 0} | fresh | forms
+
+
+@require_safe
+def analysis_status(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Answer the page's question "is it done?"; the interval grows with every question."""
+    analysis = visible_or_404(all_of_page(), person(request), pk)
+    try:
+        poll = max(0, int(request.GET.get("poll", "0"))) + 1
+    except ValueError:
+        poll = 1
+    context = {
+        "analysis": analysis,
+        "poll": poll,
+        "poll_after": _POLLS[min(poll, len(_POLLS) - 1)],
+    }
+    if analysis.is_waiting:
+        return render(request, "analyses/_waiting.html", context)
+    response = render(request, "analyses/_finished.html", context, status=STOP_POLLING)
+    # The whole page is loaded anew: it shows the reading form, or the answer.
+    response.headers["HX-Refresh"] = "true"
+    return response
+
+
+@require_safe
+def analysis_map(request: HttpRequest, pk: uuid.UUID, label: str) -> HttpResponse:
+    """Send the class activation map of a label as a transparent picture."""
+    user = person(request)
+    analysis = visible_or_404(Analysis.objects.all(), user, pk)
+    if not Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists():
+        raise Http404
+    maps = (
+        Prediction.objects.filter(pk=analysis.prediction_id)
+        .values_list("evidence_maps", flat=True)
+        .first()
+    )
+    if not maps or label not in maps:
+        raise Http404
+    response = HttpResponse(overlay_png(maps[label]), content_type="image/png")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store, private"
+    return response
+
+
+@require_POST
+def analysis_retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Try a failed or rejected analysis again."""
+    return _moved(request, pk, retry_analysis, _("The analysis is queued again."))
+
+
+@require_POST
+def analysis_cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Call a queued analysis off."""
+    return _moved(request, pk, cancel_analysis, _("The analysis was cancelled."))
+
+
+def _moved(
+    request: HttpRequest, pk: uuid.UUID, service: Callable[..., None], done: str
+) -> HttpResponse:
+    user = person(request)
+    analysis = writable_or_403(all_of_page(), user, pk)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        context = detail_context(request, analysis, reason_form=form)
+        return render(request, "analyses/detail.html", context, status=422)
+    try:
+        service(analysis=analysis, by=user, reason=form.cleaned_data["reason"])
+    except RuleError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, done)
+    return redirect(analysis)

@@ -1,0 +1,113 @@
+"""The worklist, the history and its CSV."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+from django.http import StreamingHttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from classifier.forms.filters import HistoryFilterForm
+from classifier.selectors.lists import (
+    CSV_HEADER,
+    MOST_COUNTED,
+    TABS,
+    csv_rows,
+    history,
+    worklist,
+    worklist_counts,
+)
+from classifier.services import audit
+from classifier.views.access import person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpRequest, HttpResponse
+
+# A cell that begins with one of these is a formula to a spreadsheet.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@require_safe
+def worklist_page(request: HttpRequest) -> HttpResponse:
+    """Show what waits for a person."""
+    user = person(request)
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in TABS else TABS[0]
+    context = {
+        "tab": tab,
+        "counts": worklist_counts(user),
+        "most_counted": MOST_COUNTED,
+        "listed": worklist(user, tab=tab, cursor=request.GET.get("page", "")),
+    }
+    return render(request, "lists/worklist.html", context)
+
+
+@require_safe
+def history_page(request: HttpRequest) -> HttpResponse:
+    """Show past analyses, filtered."""
+    user = person(request)
+    form = HistoryFilterForm(request.GET, user=user)
+    filters = form.cleaned_data if form.is_valid() else {}
+    kept = request.GET.copy()
+    kept.pop("page", None)
+    context = {
+        "form": form,
+        "query": kept.urlencode(),
+        "listed": history(user, filters, cursor=request.GET.get("page", "")),
+        "csv_max_rows": settings.CSV_MAX_ROWS,
+    }
+    return render(request, "lists/history.html", context, status=200 if form.is_valid() else 400)
+
+
+@require_safe
+def history_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """Send the filtered history as CSV, row by row."""
+    user = person(request)
+    form = HistoryFilterForm(request.GET, user=user)
+    if not form.is_valid():
+        return history_page(request)
+    with transaction.atomic():
+        audit.record(
+            action="history.exported",
+            actor=user,
+            filters=sorted(name for name, value in form.cleaned_data.items() if value),
+        )
+    response = StreamingHttpResponse(
+        _csv_lines(user, form.cleaned_data), content_type="text/csv; charset=utf-8"
+    )
+    name = f"skinapp-history-{timezone.localdate():%Y-%m-%d}.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+class _Echo:
+    """A file that gives back what is written to it."""
+
+    def write(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+
+def _csv_lines(user: Any, filters: dict[str, Any]) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    # Spreadsheets take a file without this mark for some other encoding.
+    yield "\ufeff" + writer.writerow(CSV_HEADER)
+    number = 0
+    for number, row in enumerate(  # noqa: B007 - the last number is used below
+        csv_rows(user, filters, most=settings.CSV_MAX_ROWS), start=1
+    ):
+        yield writer.writerow([_harmless(cell) for cell in row])
+    if number == settings.CSV_MAX_ROWS:
+        yield writer.writerow([f"Cut after {number} rows; narrow the filters for the rest."])
+
+
+def _harmless(cell: str) -> str:
+    """Return the cell as text: a spreadsheet must not run what a patient's name says."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell

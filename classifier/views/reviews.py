@@ -1,0 +1,75 @@
+"""Saving readings and reviews."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from classifier.forms.reviews import ReadingForm, ReviewForm
+from classifier.services.errors import ConflictError, RuleError
+from classifier.services.readings import save_reading
+from classifier.services.reviews import save_review
+from classifier.views.access import person, writable_or_403
+from classifier.views.analyses import all_of_page, detail_context
+
+if TYPE_CHECKING:
+    import uuid
+
+    from django.http import HttpRequest, HttpResponse
+
+_UNPROCESSABLE = 422
+_CONFLICT = 409
+
+
+@require_POST
+def reading_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Save the person's own reading; the answer is revealed afterwards."""
+    user = person(request)
+    analysis = writable_or_403(all_of_page(), user, pk)
+    form = ReadingForm(request.POST, analysis=analysis)
+    if form.is_valid():
+        try:
+            save_reading(analysis=analysis, by=user, **form.cleaned_data)
+        except ConflictError as error:
+            messages.warning(request, str(error))
+            return redirect(analysis)
+        except RuleError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, _("Your reading is saved and locked."))
+            return redirect(analysis)
+    context = detail_context(request, analysis, reading_form=form)
+    return render(request, "analyses/detail.html", context, status=_UNPROCESSABLE)
+
+
+@require_POST
+def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Append the person's verdict; a faster colleague's is shown first, and nothing is lost."""
+    user = person(request)
+    analysis = writable_or_403(all_of_page(), user, pk)
+    form = ReviewForm(request.POST, analysis=analysis)
+    status = _UNPROCESSABLE
+    if form.is_valid():
+        try:
+            save_review(analysis=analysis, by=user, **form.cleaned_data)
+        except ConflictError as error:
+            status = _CONFLICT
+            analysis.refresh_from_db(fields=["review_count", "review_state", "last_reviewer"])
+            # The person's own words stay in the form; sending it again answers to what is now
+            # on record.
+            again = request.POST.copy()
+            again["expected_number"] = str(analysis.review_count)
+            form = ReviewForm(again, analysis=analysis)
+            form.add_error(None, str(error))
+        except RuleError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, _("Your review is saved."))
+            return redirect(analysis)
+    context = detail_context(request, analysis, review_form=form)
+    context["conflict"] = status == _CONFLICT
+    return render(request, "analyses/detail.html", context, status=status)
