@@ -35,6 +35,10 @@ class MultipleFileInput(forms.FileInput):
 
     allow_multiple_selected = True
 
+    def use_required_attribute(self, initial: Any) -> bool:  # noqa: ARG002 - Django's signature
+        """Return False: the picture may come from the camera's own input beside this one."""
+        return False
+
 
 class MultipleFileField(forms.FileField):
     """A list of uploads; their content is left to the intake, which knows more than a name."""
@@ -90,7 +94,7 @@ class UploadForm(forms.Form):
 
     images = MultipleFileField(
         label=_("Images"),
-        widget=MultipleFileInput(attrs={"accept": ACCEPTED}),
+        widget=MultipleFileInput(attrs={"accept": ACCEPTED, "aria-describedby": "upload-limits"}),
         error_messages={"required": _("Choose at least one image.")},
     )
     # No choice is made beforehand: it decides which network looks at the picture.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import FileResponse, Http404, JsonResponse
 from django.shortcuts import redirect, render
@@ -30,7 +31,6 @@ from classifier.views.patients import add_rule_error, search_text
 if TYPE_CHECKING:
     import uuid
 
-    from django import forms
     from django.http import HttpRequest, HttpResponse
 
     from classifier.services.images import AddedImage, FileOutcome
@@ -179,7 +179,12 @@ def _render_form(
     request: HttpRequest, form: UploadForm, context: dict[str, Any], status: int
 ) -> HttpResponse:
     template = "images/upload.html" if "patient" in context else "images/new.html"
-    context = {"form": form, "limits": describe_limits()} | context
+    context = {
+        "form": form,
+        "limits": describe_limits(),
+        "max_files": settings.INTAKE_MAX_FILES,
+        "max_bytes": settings.INTAKE_MAX_BYTES,
+    } | context
     return render(request, template, context, status=status)
 
 

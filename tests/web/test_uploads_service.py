@@ -232,7 +232,7 @@ def test_two_people_sending_the_same_bytes_at_once_make_one_record(
 
 def _break_storage(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Let the disk fill up while the file after ``after`` whole ones is being written."""
-    from classifier.storage import PrivateFileSystemStorage  # noqa: PLC0415
+    from classifier.storage import PrivateFileSystemStorage
 
     real = PrivateFileSystemStorage._save
     written = 0
