@@ -246,7 +246,8 @@ INTAKE_MAX_FILES = env.int("INTAKE_MAX_FILES", default=12)
 # One request may carry the allowed number of images; the body is refused by its declared length.
 REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=INTAKE_MAX_BYTES * 4 + 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FILES = INTAKE_MAX_FILES
+# Above the form's own limit, so that one file too many gets the form's sentence and not a bare 400.
+DATA_UPLOAD_MAX_NUMBER_FILES = INTAKE_MAX_FILES + 100
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 
 # --- The analysis job --------------------------------------------------------------------------
