@@ -29,9 +29,7 @@ class HistoryFilterForm(forms.Form):
         label=_("Patient"),
         max_length=200,
         required=False,
-        widget=forms.TextInput(
-            attrs={"type": "search", "placeholder": _("Name or record number")}
-        ),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Name or record number")}),
     )
     label = forms.ChoiceField(label=_("First label"), choices=_labels, required=False)
     decision = forms.ChoiceField(

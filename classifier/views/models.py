@@ -22,8 +22,6 @@ def model_version_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     version = get_object_or_404(ModelVersion, pk=pk)
     test = version.metrics.get("figures", {}).get("test", {})
     labels = label_set(version.label_set)
-    per_label = [
-        (label, test.get("labels", {}).get(label.key)) for label in labels.labels
-    ]
+    per_label = [(label, test.get("labels", {}).get(label.key)) for label in labels.labels]
     context = {"version": version, "labels": labels, "test": test, "per_label": per_label}
     return render(request, "models/detail.html", context)
