@@ -1,7 +1,12 @@
 """The branded admin site."""
 
+from typing import Any
+
 from allauth.account.decorators import secure_admin_login
 from django.contrib.admin import AdminSite
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 
 
@@ -11,4 +16,10 @@ class SkinappAdminSite(AdminSite):
     site_header = _("Skinapp administration")
     site_title = _("Skinapp")
     index_title = _("Administration")
-    login = secure_admin_login(AdminSite.login)
+
+    @method_decorator(login_not_required)
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Send whoever is not signed in to the application's sign-in page."""
+        guarded = secure_admin_login(super().login)
+        response: HttpResponse = guarded(request, extra_context)
+        return response

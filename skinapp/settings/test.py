@@ -14,3 +14,6 @@ MEDIA_ROOT = Path(tempfile.gettempdir()) / "skinapp-tests-media"
 STORAGES = STORAGES | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# Static files come straight from their folders, so that no test needs collectstatic first.
+WHITENOISE_AUTOREFRESH = True
+WHITENOISE_USE_FINDERS = True
