@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ RELEASES = Path(__file__).parent / "releases"
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 MOST_BYTES = 25_000_000
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
 _REQUIRED = (
     "format",
     "label_set",
@@ -128,12 +129,16 @@ def load_release(folder: Path) -> Release:
 
 
 def _check_manifest(manifest: Any, path: Path) -> None:
-    missing = [key for key in _REQUIRED if key not in manifest] if isinstance(manifest, dict) else _REQUIRED
+    facts = manifest if isinstance(manifest, dict) else {}
+    missing = [key for key in _REQUIRED if key not in facts]
     if missing:
         msg = f"{path} lacks {', '.join(missing)}; make the release again."
         raise ReleaseError(msg)
     if manifest["format"] != FORMAT_VERSION:
         msg = f"{path} has format {manifest['format']}; this program reads {FORMAT_VERSION}."
+        raise ReleaseError(msg)
+    if manifest["label_set"] not in LABEL_SETS:
+        msg = f"{path} is for {manifest['label_set']!r}; there are {', '.join(LABEL_SETS)}."
         raise ReleaseError(msg)
     expected = list(label_set(manifest["label_set"]).keys)
     if manifest["labels"] != expected:
@@ -152,8 +157,12 @@ def write_release(
         fill: writes the files into the folder it is given.
 
     Raises:
-        ReleaseError: this version exists already, or the folder would be over the size limit.
+        ReleaseError: the version is not of the form 1.2.3, exists already, or the folder would be
+            over the size limit.
     """
+    if not _VERSION.fullmatch(manifest["version"]):
+        msg = f"{manifest['version']!r} is not a version; write it like 1.2.3."
+        raise ReleaseError(msg)
     target = releases / manifest["label_set"] / manifest["version"]
     if target.exists():
         msg = f"{target} exists already; a release is never overwritten. Choose a new version."
@@ -162,11 +171,11 @@ def write_release(
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
     try:
         fill(draft)
+        paths = sorted(draft.iterdir())
         files = {
-            path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-            for path in sorted(draft.iterdir())
+            path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in paths
         }
-        size = sum(facts["bytes"] for facts in files.values())
+        size = sum(path.stat().st_size for path in paths)
         if size > MOST_BYTES:
             msg = f"The release would be {size} bytes; {MOST_BYTES} are allowed."
             raise ReleaseError(msg)
@@ -174,7 +183,7 @@ def write_release(
         text = json.dumps(whole, indent=1, sort_keys=True) + "\n"
         (draft / MANIFEST).write_text(text, encoding="utf-8")
         draft.chmod(0o755)
-        os.rename(draft, target)
+        draft.rename(target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -183,13 +192,12 @@ def write_release(
 
 def list_releases(releases: Path = RELEASES) -> list[Path]:
     """Return the release folders, by label set and then by version, oldest first."""
-    folders = [
+    return [
         folder
         for key in sorted(LABEL_SETS)
         for folder in sorted((releases / key).glob("*"), key=_version_key)
-        if (folder / MANIFEST).is_file() and not folder.name.startswith(".")
+        if (folder / MANIFEST).is_file() and _VERSION.fullmatch(folder.name)
     ]
-    return folders
 
 
 def latest(key: str, releases: Path = RELEASES) -> Path:
@@ -206,7 +214,5 @@ def latest(key: str, releases: Path = RELEASES) -> Path:
     return folders[-1]
 
 
-def _version_key(folder: Path) -> tuple[tuple[int, str], ...]:
-    return tuple(
-        (int(part), "") if part.isdigit() else (-1, part) for part in folder.name.split(".")
-    )
+def _version_key(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else -1 for part in folder.name.split("."))

@@ -55,18 +55,22 @@ def render_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         f"Made {manifest['made_at']}. {manifest['licence']}",
         "",
         "## Use",
-        f"Ranks {len(labels.labels)} labels for one {labels.modality} image and sets a triage "
-        "group, for a clinician who has formed an opinion first.",
+        (
+            f"Ranks {len(labels.labels)} labels for one {labels.modality} image and sets a triage "
+            "group, for a clinician who has formed an opinion first."
+        ),
         "",
         "## Not for",
         "Deciding alone; patients; images of another kind; conditions that are not among the "
         "labels: " + ", ".join(label.name.lower() for label in labels.labels) + ".",
         "",
         "## Network",
-        f"EfficientNet-{manifest['network'].capitalize()}, "
-        f"{manifest['input_side']} × {manifest['input_side']} pixels, recipe "
-        f"`{manifest['recipe']['name']}`, seed {manifest['seed']}, best epoch "
-        f"{manifest['best_epoch'] + 1}. Temperature {manifest['temperature']:.3f}.",
+        (
+            f"EfficientNet-{manifest['network'].capitalize()}, "
+            f"{manifest['input_side']} by {manifest['input_side']} pixels, recipe "
+            f"`{manifest['recipe']['name']}`, seed {manifest['seed']}, best epoch "
+            f"{manifest['best_epoch'] + 1}. Temperature {manifest['temperature']:.3f}."
+        ),
         "",
         "## Data",
         _DATA[key],
@@ -75,9 +79,11 @@ def render_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         "|---|---|",
         *(f"| {part} | {facts['images']} |" for part, facts in manifest["data"].items()),
         "",
-        "No lesion and no near-duplicate stands in two parts. Calibration and thresholds were "
-        "chosen on the calibration part. The test part has been looked at "
-        f"{manifest['test_looks']} time(s), this release included.",
+        (
+            "No lesion and no near-duplicate stands in two parts. Calibration and thresholds were "
+            "chosen on the calibration part. The test part has been looked at "
+            f"{manifest['test_looks']} time(s), this release included."
+        ),
         "",
         "## Figures (95 % interval, bootstrap by group)",
         "",
@@ -91,12 +97,14 @@ def render_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
     ]
     lines += [
         "",
-        f"An answer is given from {manifest['answer_threshold']:.2f} on: "
-        f"{point['coverage']:.0%} of the test images, {point['accuracy_of_answers']:.0%} of those "
-        "right. Suspicion of a malignant or pre-malignant lesion is raised from a summed "
-        f"probability of {manifest['triage_threshold']:.3f} on: sensitivity "
-        f"{point['malignant_sensitivity']:.0%}, specificity {point['malignant_specificity']:.0%} "
-        "on the test images.",
+        (
+            f"An answer is given from {manifest['answer_threshold']:.2f} on: "
+            f"{point['coverage']:.0%} of the test images, {point['accuracy_of_answers']:.0%} of "
+            "those right. Suspicion of a malignant or pre-malignant lesion is raised from a summed "
+            f"probability of {manifest['triage_threshold']:.3f} on: sensitivity "
+            f"{point['malignant_sensitivity']:.0%}, specificity "
+            f"{point['malignant_specificity']:.0%} on the test images."
+        ),
         "",
         "| label | test images | precision | recall | F1 | AUC |",
         "|---|---|---|---|---|---|",
@@ -115,4 +123,4 @@ def render_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
 def _cell(table: dict[str, Any], code: str) -> str:
     figure = table["figures"][code]
     low, high = figure["interval"]
-    return f"{figure['value']:.3f} ({low:.3f}–{high:.3f})"
+    return f"{figure['value']:.3f} ({low:.3f} to {high:.3f})"

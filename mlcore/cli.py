@@ -102,9 +102,7 @@ def _common(command: argparse.ArgumentParser) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from mlcore.predictor import Predictor  # noqa: PLC0415 - keeps the other commands light
 
-    predictor = Predictor.load(
-        options.release or latest(options.model), engine=options.engine
-    )
+    predictor = Predictor.load(options.release or latest(options.model), engine=options.engine)
     if predictor.key != options.model:
         msg = f"{options.release} is a release of {predictor.key}, not of {options.model}."
         raise ReleaseError(msg)

@@ -22,7 +22,8 @@ def softmax(logits: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float6
     """Return probabilities (n, labels) of logits divided by a temperature."""
     z = np.asarray(logits, dtype=np.float64) / temperature
     z = np.exp(z - z.max(axis=-1, keepdims=True))
-    return z / z.sum(axis=-1, keepdims=True)
+    chances: NDArray[np.float64] = z / z.sum(axis=-1, keepdims=True)
+    return chances
 
 
 def balanced_accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:

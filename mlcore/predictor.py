@@ -67,19 +67,21 @@ class Result:
         Raises:
             KeyError: the label is not in the set.
         """
-        index = list(self.probabilities).index(label) if label in self.probabilities else None
-        if index is None:
+        if label not in self.probabilities:
             raise KeyError(label)
-        values = np.maximum(self.evidence[..., index].astype(np.float32), 0)
+        evidence = np.maximum(self.evidence.astype(np.float32), 0)
+        values: NDArray[np.float32] = evidence[..., list(self.probabilities).index(label)]
         # All labels share one scale, so a label with little evidence has a faint map.
-        top = float(np.maximum(self.evidence, 0).max())
-        return values / top if top > 0 else values
+        top = np.float32(evidence.max())
+        return np.asarray(values / top if top > 0 else values, dtype=np.float32)
 
 
 class Predictor:
     """A loaded release. The engine is loaded at the first use, once, whatever the threads."""
 
-    def __init__(self, release: Release, *, engine: str | None = None, threads: int | None = None):
+    def __init__(
+        self, release: Release, *, engine: str | None = None, threads: int | None = None
+    ) -> None:
         """Keep the release; load nothing yet."""
         self.release = release
         self._engine_name = engine
@@ -128,9 +130,7 @@ class Predictor:
         """Return the engine, loading it if nobody has yet."""
         with self._lock:
             if self._engine is None:
-                self._engine = load_engine(
-                    self.release, self._engine_name, threads=self._threads
-                )
+                self._engine = load_engine(self.release, self._engine_name, threads=self._threads)
             return self._engine
 
     def predict(self, pictures: Sequence[Picture]) -> list[Result]:

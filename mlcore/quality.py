@@ -63,7 +63,7 @@ class Quality:
 
 
 def measure(image: Picture) -> Quality:
-    """Measure a picture at 160 × 160.
+    """Measure a picture at 160 by 160.
 
     Sharpness is the 99th percentile of the gradient's length, relative to the spread: a soft but
     contrasted picture and a flat one are told apart.

@@ -57,7 +57,7 @@ def curate_isic9(root: Path) -> list[dict[str, str]]:
         labels = {image.split("/")[1] for image in group}
         wrong = WRONG_COPY.get(frozenset(labels))
         tested = [image for image in group if image.startswith("test/")]
-        keep = sorted(group, key=lambda image: (not image.startswith("test/"), image))[0]
+        keep = min(group, key=lambda image: (not image.startswith("test/"), image))
         for image in group:
             if image.startswith("test/"):
                 continue

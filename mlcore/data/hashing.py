@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# A difference hash of 16 × 16 = 256 bits; within this many bits two pictures count as the same.
+# A difference hash of 16 by 16 = 256 bits; within this many bits two pictures count as the same.
 HASH_SIDE = 16
 NEAR_BITS = 12
 _ROWS_AT_ONCE = 256
@@ -35,9 +35,7 @@ def difference_hash(image: Image.Image) -> NDArray[np.uint64]:
     return np.packbits(bits.ravel()).view(np.uint64)
 
 
-def near_pairs(
-    hashes: NDArray[np.uint64], *, bits: int = NEAR_BITS
-) -> list[tuple[int, int]]:
+def near_pairs(hashes: NDArray[np.uint64], *, bits: int = NEAR_BITS) -> list[tuple[int, int]]:
     """Return every pair (i < j) of rows that differ in at most ``bits`` bits.
 
     Args:
@@ -53,9 +51,7 @@ def near_pairs(
             distance += np.bitwise_count(different)
         rows, columns = np.nonzero(distance <= bits)
         pairs += [
-            (start + int(i), start + int(j))
-            for i, j in zip(rows, columns, strict=True)
-            if j > i
+            (start + int(i), start + int(j)) for i, j in zip(rows, columns, strict=True) if j > i
         ]
     return pairs
 

@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlcore.data.curation import dropped_files
+from mlcore.imaging import ImageError, load_picture
 from mlcore.labels import LabelSet, label_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from PIL.Image import Image as Picture
+
+_ARCHIVE_ID = re.compile(r"ISIC_\d{7}")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic"}
 
 # HAM10000's diagnoses as labels of the nine-class set. "akiec" stays out: the nine-class set
@@ -79,6 +84,32 @@ def data_root(given: str | Path | None = None) -> Path:
         )
         raise DataError(msg)
     return root
+
+
+def read_picture(path: Path) -> Picture:
+    """Return a picture of an image set, decoded as the application decodes uploads.
+
+    Raises:
+        DataError: the file cannot be read, or is no picture; the message names it.
+    """
+    try:
+        return load_picture(path.read_bytes())
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}."
+        raise DataError(msg) from error
+    except ImageError as error:
+        msg = f"{path}: {error.sentence} Take it out of the set or put a whole copy in its place."
+        raise DataError(msg) from error
+
+
+def archive_id(path: Path) -> str:
+    """Return the ISIC Archive's id of a file: isic9 and HAM10000 name their files by it.
+
+    Copies are named ``ISIC_0025509(1).jpg`` or ``ISIC_0000013_downsampled.jpg``; any other name is
+    returned whole, without its suffix.
+    """
+    found = _ARCHIVE_ID.match(path.stem)
+    return found.group() if found else path.stem
 
 
 def read_folder_set(root: Path, key: str, *, curated: bool = True) -> list[Record]:

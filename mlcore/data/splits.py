@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlcore.data.curation import near_duplicate_groups
 from mlcore.data.hashing import Groups, difference_hash, near_pairs
-from mlcore.data.sets import Record, ham_facts, read_folder_set, read_ham10000
-from mlcore.imaging import load_picture
+from mlcore.data.sets import (
+    Record,
+    archive_id,
+    ham_facts,
+    read_folder_set,
+    read_ham10000,
+    read_picture,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 # Share of the training groups that is held out, by label.
 VALIDATION_SHARE = 0.12
@@ -33,14 +39,14 @@ def with_groups(records: Sequence[Record], root: Path) -> list[Record]:
     groups = Groups()
     facts = ham_facts(root)
     for record in records:
-        # The archive's id is the file's name in isic9 and in HAM10000 alike.
-        stem = record.path.stem.removesuffix("_downsampled")
-        groups.join([record.name, f"id:{stem}"])
-        if stem in facts:
-            groups.join([record.name, f"lesion:{facts[stem].lesion}"])
+        image = archive_id(record.path)
+        if record.source != "clinical5":
+            groups.join([record.name, f"id:{image}"])
+        if image in facts:
+            groups.join([record.name, f"lesion:{facts[image].lesion}"])
     for group in near_duplicate_groups(root):
         groups.join([f"isic9/{image}" for image in group])
-    hashes = np.stack([difference_hash(load_picture(r.path.read_bytes())) for r in records])
+    hashes = np.stack([difference_hash(read_picture(r.path)) for r in records])
     for i, j in near_pairs(hashes):
         groups.join([records[i].name, records[j].name])
     return [record.in_group(groups.find(record.name)) for record in records]
@@ -99,8 +105,9 @@ def load_split(
     """
     records = read_folder_set(root, key)
     if with_ham:
-        known = {record.path.stem for record in records}
-        records += [record for record in read_ham10000(root) if record.path.stem not in known]
+        # What isic9 names keeps isic9's label, also where the curation left the file out.
+        known = {archive_id(r.path) for r in read_folder_set(root, key, curated=False)}
+        records += [r for r in read_ham10000(root) if archive_id(r.path) not in known]
     return split_groups(with_groups(records, root), seed=seed)
 
 

@@ -71,18 +71,17 @@ class Canvas:
             blob = max(1.5, scale / 2**octave * min(width, height) / 2)
             rows, columns = int(height / blob) + 3, int(width / blob) + 3
             grid = self.rng.normal(size=(rows, columns)).astype(np.float32)
-            image = Image.fromarray(grid).resize(
-                (width, height), Image.Resampling.BICUBIC
-            )
+            image = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)
             total += strength * np.asarray(image, dtype=np.float64)
             strength /= 2
         return total / 1.2
 
     def mix(self, colour: tuple[float, ...], amount: Field | float) -> None:
         """Blend towards a colour; ``amount`` is 0 to 1, per pixel or for all."""
-        share = np.clip(amount, 0, 1)
-        share = share[..., None] if isinstance(share, np.ndarray) and share.ndim == 2 else share  # noqa: PLR2004 - a field of pixels
-        self.pixels += (np.array(colour) - self.pixels) * share
+        share = np.clip(np.asarray(amount), 0, 1)
+        self.pixels += (np.array(colour) - self.pixels) * (
+            share[..., None] if share.ndim else share
+        )
 
     def shade(self, factor: Field | float) -> None:
         """Multiply the brightness."""

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from mlcore.drawing.canvas import Field
 
 
-def draw_dermoscopy(
-    kind: str, *, seed: int, size: tuple[int, int] = (900, 675)
-) -> Image:
+def draw_dermoscopy(kind: str, *, seed: int, size: tuple[int, int] = (900, 675)) -> Image:
     """Draw a lesion as a dermatoscope shows it. This is a drawing, not a patient.
 
     Args:

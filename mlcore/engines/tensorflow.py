@@ -30,9 +30,7 @@ class TensorFlowEngine:
 
         self._side = release.input_side
         self._lock = threading.Lock()
-        model = keras.saving.load_model(
-            release.file("model.keras"), compile=False, safe_mode=True
-        )
+        model = keras.saving.load_model(release.file("model.keras"), compile=False, safe_mode=True)
         shape = (None, self._side, self._side, 3)
         self._function: Any = tf.function(
             lambda pictures: model(pictures, training=False),

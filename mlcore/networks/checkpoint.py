@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle  # noqa: S403 - only through the allow-list below
+import pickle  # only through the allow-list below
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass

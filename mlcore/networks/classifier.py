@@ -104,7 +104,7 @@ def round_to_half(model: keras.Model) -> None:
 
 
 def _small_cnn(labels: int) -> keras.Model:
-    """Return the small network of the public student projects, at 64 × 64."""
+    """Return the small network of the public student projects, at 64 by 64."""
     image = keras.Input((64, 64, 3), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(image)
     for number, filters in enumerate((32, 32, 64)):

@@ -99,9 +99,9 @@ def build_backbone(scale: str, *, side: int | None = None) -> keras.Model:
     spec = SCALES[scale]
     image = keras.Input((side, side, 3), name="image")
     x = layers.Rescaling(1 / INPUT_SCALE, offset=-INPUT_MEAN / INPUT_SCALE, name="rescale")(image)
-    x = layers.Conv2D(
-        STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="stem_conv"
-    )(x)
+    x = layers.Conv2D(STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="stem_conv")(
+        x
+    )
     x = _normalise(x, "stem")
     number, channels = 0, STEM_FILTERS
     for index, stage in enumerate(_STAGES):

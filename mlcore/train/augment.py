@@ -52,9 +52,7 @@ def _affine(
     flip_x = -1.0 if how.flip_horizontal and rng.random() < 0.5 else 1.0  # noqa: PLR2004
     flip_y = -1.0 if how.flip_vertical and rng.random() < 0.5 else 1.0  # noqa: PLR2004
     move = rng.uniform(-how.shift, how.shift, 2)
-    rotation = np.array(
-        [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]
-    )
+    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     shear = np.array([[1.0, slant], [0.0, 1.0]])
     # Unit square to unit square about the centre, then to the picture's own pixels: a picture
     # that is not square is squashed exactly as the serving path squashes it.
@@ -71,8 +69,8 @@ def _recolour(
     if not (how.brightness or how.contrast or how.saturation or how.tint):
         return picture
     grey = (picture @ _LUMA)[..., None]
-    picture = grey + (picture - grey) * np.float32(1 + rng.uniform(-1, 1) * how.saturation)
+    vivid = grey + (picture - grey) * np.float32(1 + rng.uniform(-1, 1) * how.saturation)
     mean = np.float32(grey.mean())
-    picture = mean + (picture - mean) * np.float32(1 + rng.uniform(-1, 1) * how.contrast)
+    contrasted = mean + (vivid - mean) * np.float32(1 + rng.uniform(-1, 1) * how.contrast)
     gain = 1 + rng.uniform(-1, 1) * how.brightness + rng.uniform(-1, 1, 3) * how.tint
-    return np.clip(picture * gain.astype(np.float32), 0, 255).astype(np.float32)
+    return np.clip(contrasted * gain.astype(np.float32), 0, 255).astype(np.float32)

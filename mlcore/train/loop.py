@@ -1,14 +1,8 @@
-"""The training loop: ``keras`` and NumPy only, so that any backend runs it.
-
-A run is a folder: ``state.json`` (epoch, best, history), ``last.weights.h5`` and
-``best.weights.h5``. Starting again with the same folder goes on where it stopped.
-"""
+"""The training loop: ``keras`` and NumPy only, so that any backend runs it."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import queue
 import sys
 import threading
@@ -19,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from mlcore.data.sets import read_picture
 from mlcore.evaluate import balanced_accuracy, softmax
-from mlcore.imaging import load_network_source, to_array
+from mlcore.imaging import network_source, to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_trainable
 from mlcore.train.augment import augment
+from mlcore.train.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,11 +60,13 @@ class Pictures:
     """
 
     def __init__(self, records: Sequence[Record], keys: Sequence[str]) -> None:
-        """Decode everything, once."""
+        """Decode everything, once.
+
+        Raises:
+            DataError: a file cannot be read, or is no picture.
+        """
         self.records = list(records)
-        self.arrays = [
-            np.asarray(load_network_source(record.path.read_bytes())) for record in records
-        ]
+        self.arrays = [np.asarray(network_source(read_picture(r.path))) for r in records]
         self.labels = np.array([keys.index(record.label) for record in records], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -101,8 +99,11 @@ def train(
         folder: where the run keeps its state.
         seed: of the weights, the draws and the augmentation.
         report: a stream for one line an epoch and a progress bar.
+
+    Raises:
+        RunError: the folder holds another run, or a damaged one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    run = Run.open(folder, recipe, seed)
     keras.utils.set_random_seed(seed)
     labels = len(label_set(recipe.label_set).labels)
     model = build_trainable(
@@ -120,15 +121,18 @@ def train(
             from_logits=True, label_smoothing=recipe.label_smoothing
         ),
     )
-    state = _State.load(folder, model)
+    run.restore(model)
     chances = _chances(training, recipe)
     seconds = pictures = 0.0
-    for epoch in range(state.epoch, len(epochs)):
+    while not _finished(run, recipe, epochs):
+        epoch = run.epoch
         side = epochs[epoch]
         rng = np.random.default_rng((seed, epoch))
-        draws = rng.choice(len(training), size=steps * recipe.batch, p=chances)
-        if recipe.epoch_size == 0:
-            draws = rng.permutation(len(training))
+        draws = (
+            rng.choice(len(training), size=steps * recipe.batch, p=chances)
+            if recipe.epoch_size
+            else rng.permutation(len(training))
+        )
         started, loss = time.monotonic(), 0.0
         batches = _ahead(_batches(training, draws, side, recipe, labels, rng))
         for step, (x, y) in enumerate(batches):
@@ -137,64 +141,22 @@ def train(
         seconds += time.monotonic() - started
         pictures += len(draws)
         figures = _validate(model, validation, side)
-        state.note(epoch, loss / steps, figures, side, model, folder)
-        print(  # noqa: T201 - the progress a person watches
+        run.note(model, {"train_loss": loss / steps} | figures, side=side)
+        print(
             f"\repoch {epoch + 1}/{len(epochs)} side {side} loss {loss / steps:.4f} "
             f"val_loss {figures['loss']:.4f} accuracy {figures['accuracy']:.4f} "
             f"balanced {figures['balanced_accuracy']:.4f} {time.monotonic() - started:.0f} s",
             file=report,
             flush=True,
         )
-        if state.stale(recipe, epochs, epoch):
-            break
-    model.load_weights(folder / "best.weights.h5")
-    return Trained(model, state.history, state.best, pictures / seconds if seconds else 0.0)
+    run.load_best(model)
+    return Trained(model, run.history, run.best, pictures / seconds if seconds else 0.0)
 
 
-@dataclass
-class _State:
-    epoch: int
-    best: int
-    history: list[dict[str, float]]
-
-    @classmethod
-    def load(cls, folder: Path, model: keras.Model) -> _State:
-        path = folder / "state.json"
-        if not path.is_file():
-            return cls(0, 0, [])
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        model.load_weights(folder / "last.weights.h5")
-        model.optimizer.build(model.trainable_variables)
-        moments = np.load(folder / "optimiser.npz", allow_pickle=False)
-        for number, variable in enumerate(model.optimizer.variables):
-            variable.assign(moments[str(number)])
-        return cls(facts["epoch"], facts["best"], facts["history"])
-
-    def note(  # noqa: PLR0913 - one epoch's facts
-        self,
-        epoch: int,
-        loss: float,
-        figures: dict[str, float],
-        side: int,
-        model: keras.Model,
-        folder: Path,
-    ) -> None:
-        self.history.append({"epoch": epoch, "side": side, "train_loss": loss} | figures)
-        # Epochs at another input size are not comparable: the released size decides.
-        same = [row for row in self.history if row["side"] == side]
-        if figures["score"] >= max(row["score"] for row in same):
-            self.best = epoch
-            model.save_weights(folder / "best.weights.h5")
-        model.save_weights(folder / "last.weights.h5")
-        variables = {str(i): np.asarray(v) for i, v in enumerate(model.optimizer.variables)}
-        np.savez(folder / "optimiser.npz", **variables)  # type: ignore[arg-type]
-        self.epoch = epoch + 1
-        temporary = folder / "state.json.part"
-        temporary.write_text(json.dumps(self.__dict__), encoding="utf-8")
-        os.replace(temporary, folder / "state.json")
-
-    def stale(self, recipe: Recipe, epochs: list[int], epoch: int) -> bool:
-        return epochs[epoch] == recipe.side and epoch - self.best >= recipe.patience
+def _finished(run: Run, recipe: Recipe, epochs: list[int]) -> bool:
+    last = run.epoch - 1
+    impatient = last >= 0 and epochs[last] == recipe.side and last - run.best >= recipe.patience
+    return impatient or run.epoch >= len(epochs)
 
 
 def _optimiser(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
@@ -227,10 +189,10 @@ def _chances(pictures: Pictures, recipe: Recipe) -> NDArray[np.float64]:
             chances[inside] = weight * (1 - share) / inside.sum()
         else:
             chances[members] = weight / members.sum()
-    return chances / chances.sum()
+    return np.asarray(chances / chances.sum(), dtype=np.float64)
 
 
-def _batches(  # noqa: PLR0913 - one epoch's facts
+def _batches(
     pictures: Pictures,
     draws: NDArray[np.int64],
     side: int,
@@ -241,10 +203,13 @@ def _batches(  # noqa: PLR0913 - one epoch's facts
     eye = np.eye(labels, dtype=np.float32)
     for start in range(0, len(draws), recipe.batch):
         chosen = draws[start : start + recipe.batch]
-        x = np.stack(
-            [augment(pictures.arrays[i], side, recipe.augmentation, rng) for i in chosen]
-        )
-        yield x, eye[pictures.labels[chosen]]
+        x = np.stack([augment(pictures.arrays[i], side, recipe.augmentation, rng) for i in chosen])
+        y = eye[pictures.labels[chosen]]
+        if recipe.mixup:
+            share = np.float32(rng.beta(recipe.mixup, recipe.mixup))
+            other = rng.permutation(len(chosen))
+            x, y = share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
+        yield x, y
 
 
 def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
@@ -310,7 +275,7 @@ def _bar(report: Any, epoch: int, epochs: int, step: int, steps: int, loss: floa
         return
     filled = 30 * step // steps
     bar = "█" * filled + "·" * (30 - filled)
-    print(  # noqa: T201 - the progress a person watches
+    print(
         f"\repoch {epoch + 1}/{epochs} {bar} {step}/{steps} loss {loss:.4f}",
         end="",
         file=report,
