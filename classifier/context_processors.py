@@ -1,10 +1,13 @@
 """What every page knows."""
 
-from typing import Any
+from __future__ import annotations
 
-from django.http import HttpRequest
+from typing import TYPE_CHECKING, Any
 
 from classifier.selectors.workplace import workplace_of
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 
 def workplace(request: HttpRequest) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from django.core.files.storage import FileSystemStorage
@@ -28,7 +27,7 @@ class PrivateFileSystemStorage(FileSystemStorage):
         msg = f"Stored files have no address; link to the image's view instead (asked for {name})."
         raise ValueError(msg)
 
-    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:  # noqa: ARG002 - the interface
         """Return ``name`` itself.
 
         Raises:
@@ -43,7 +42,7 @@ class PrivateFileSystemStorage(FileSystemStorage):
 def _path(image: Image, variant: str, extension: str) -> str:
     key = str(image.pk)
     # Two levels keep a folder at a few thousand entries when there are millions of images.
-    return os.path.join("images", key[:2], key[2:4], f"{key}.{variant}.{extension}")
+    return f"images/{key[:2]}/{key[2:4]}/{key}.{variant}.{extension}"
 
 
 def display_path(image: Image, _filename: str) -> str:

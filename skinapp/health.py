@@ -33,7 +33,7 @@ def alive(_request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-class DatabaseCheck(HealthCheck):
+class DatabaseCheck(HealthCheck):  # type: ignore[misc]  # the library ships no types
     """A check that reads the database, from a thread of its own."""
 
     def run(self) -> None:
@@ -55,7 +55,7 @@ class Database(DatabaseCheck):
 
 
 @dataclasses.dataclass
-class Broker(HealthCheck):
+class Broker(HealthCheck):  # type: ignore[misc]  # as above
     """The broker takes messages."""
 
     def run(self) -> None:
@@ -74,9 +74,7 @@ class ActiveModels(DatabaseCheck):
 
     def look(self) -> None:
         """Compare the active versions with the label sets."""
-        active = set(
-            ModelVersion.objects.filter(active=True).values_list("label_set", flat=True)
-        )
+        active = set(ModelVersion.objects.filter(active=True).values_list("label_set", flat=True))
         missing = sorted(set(LabelSet.values) - active)
         if missing:
             msg = f"no active model version for {', '.join(missing)}; run register_models"
@@ -108,7 +106,7 @@ class ReadyView(HealthCheckView):  # type: ignore[misc]
         body = {name: str(error) if error else "ok" for name, error in errors.items()}
         return JsonResponse(body, status=503 if any(errors.values()) else 200)
 
-    def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
+    def render_to_response(self, _context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
         """Render nothing: the answer is made in :meth:`get`."""
         return HttpResponse(status=response_kwargs.get("status", 200))
 

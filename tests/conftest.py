@@ -14,7 +14,7 @@ from tests import factories
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django import SettingsWrapper
 
     from classifier.models import Clinic, Patient, User
 
@@ -35,9 +35,7 @@ class Cast:
     patient: Patient
 
     def client_of(self, user: User | None) -> Client:
-        """Return a browser signed in as ``user``; nobody when None. It checks CSRF like a real one
-        only where a test asks for that itself.
-        """
+        """Return a browser signed in as ``user``; nobody when None."""
         client = Client()
         if user is not None:
             client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
@@ -62,13 +60,9 @@ def cast(db: None) -> Cast:
         owner=owner,
         colleague=factories.make_member(clinic, email="colleague@north.example"),
         read_only=factories.make_member(clinic, Role.READ_ONLY, email="reader@north.example"),
-        administrator=factories.make_member(
-            clinic, Role.ADMINISTRATOR, email="head@north.example"
-        ),
+        administrator=factories.make_member(clinic, Role.ADMINISTRATOR, email="head@north.example"),
         stranger=factories.make_member(other, email="stranger@south.example"),
-        superuser=factories.make_user(
-            "root@skinapp.example", is_staff=True, is_superuser=True
-        ),
+        superuser=factories.make_user("root@skinapp.example", is_staff=True, is_superuser=True),
         deactivated=deactivated,
         patient=factories.make_patient(clinic, owner, name="Ada Example"),
     )

@@ -19,7 +19,6 @@ from classifier.models import (
     Patient,
     User,
 )
-
 from mlcore.drawing import draw_dermoscopy
 from mlcore.imaging import (
     encode_display,
@@ -31,7 +30,7 @@ from mlcore.imaging import (
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-PASSWORD = "correct horse battery staple"  # noqa: S105 - a test's own password
+PASSWORD = "correct horse battery staple"
 _numbers = itertools.count(1)
 
 

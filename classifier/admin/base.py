@@ -24,7 +24,7 @@ MOST_COUNTED = 10_000
 
 
 class CappedPaginator(Paginator[M]):
-    """A paginator whose count stops at ``MOST_COUNTED`` rows, so a list costs the same at any size."""
+    """A paginator that stops counting at ``MOST_COUNTED``: a list costs the same at any size."""
 
     @cached_property
     def count(self) -> int:

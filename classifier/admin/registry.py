@@ -42,9 +42,7 @@ class ModelVersionAdmin(ReadOnlyAdmin[ModelVersion]):
         """Make each chosen version the one that answers for its label set."""
         chosen = list(queryset)
         if len({version.label_set for version in chosen}) != len(chosen):
-            self.message_user(
-                request, _("Choose one version of each label set."), messages.ERROR
-            )
+            self.message_user(request, _("Choose one version of each label set."), messages.ERROR)
             return
         for version in chosen:
             try:
@@ -65,6 +63,4 @@ class ModelVersionAdmin(ReadOnlyAdmin[ModelVersion]):
             except RuleError as error:
                 self.message_user(request, f"{label_set}: {error}", messages.ERROR)
             else:
-                self.message_user(
-                    request, _("%s answers again.") % version, messages.SUCCESS
-                )
+                self.message_user(request, _("%s answers again.") % version, messages.SUCCESS)

@@ -1,0 +1,1 @@
+"""Forms: what people may enter, and what it must be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -67,7 +67,7 @@ def intake_limits() -> Limits:
     )
 
 
-def accept(upload: UploadedFile) -> Accepted:
+def accept(upload: UploadedFile[Any]) -> Accepted:
     """Check an upload and cut its stored copies.
 
     Its name and declared type are not looked at.
@@ -95,7 +95,7 @@ def accept(upload: UploadedFile) -> Accepted:
     )
 
 
-def _read(upload: UploadedFile) -> bytes:
+def _read(upload: UploadedFile[Any]) -> bytes:
     """Return the bytes, never more than the limit allows."""
     most: int = settings.INTAKE_MAX_BYTES
     if upload.size is not None and upload.size > most:

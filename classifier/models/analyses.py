@@ -46,9 +46,7 @@ class Analysis(models.Model):
     )
     created_at = models.DateTimeField(_("requested at"), auto_now_add=True)
 
-    state = models.CharField(
-        _("state"), max_length=12, choices=State.choices, default=State.QUEUED
-    )
+    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.QUEUED)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
     # Attempts made before a named person asked for another try; the cap counts from here.
     attempts_forgiven = models.PositiveSmallIntegerField(_("attempts forgiven"), default=0)
@@ -78,9 +76,7 @@ class Analysis(models.Model):
 
     # For lists
     modality = models.CharField(_("modality"), max_length=20, choices=Modality.choices)
-    decision = models.CharField(
-        _("decision"), max_length=12, choices=Decision.choices, blank=True
-    )
+    decision = models.CharField(_("decision"), max_length=12, choices=Decision.choices, blank=True)
     top_label = models.CharField(_("first label"), max_length=40, blank=True)
     triage_rank = models.PositiveSmallIntegerField(
         _("triage rank"), default=99, help_text=_("0 is the worst group.")

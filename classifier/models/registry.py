@@ -32,9 +32,7 @@ class ModelVersion(models.Model):
         verbose_name_plural = _("model versions")
         ordering = ("label_set", "-registered_at")
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(
-                fields=("label_set", "version"), name="model_version_unique"
-            ),
+            models.UniqueConstraint(fields=("label_set", "version"), name="model_version_unique"),
             models.UniqueConstraint(
                 fields=("label_set",),
                 condition=models.Q(active=True),

@@ -45,9 +45,7 @@ class Reading(models.Model):
             )
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(
-                fields=("analysis", "reader"), name="reading_once_per_reader"
-            ),
+            models.UniqueConstraint(fields=("analysis", "reader"), name="reading_once_per_reader"),
             models.CheckConstraint(
                 condition=~models.Q(diagnosis=OTHER_DIAGNOSIS) | ~models.Q(diagnosis_text=""),
                 name="reading_other_is_written_out",
@@ -93,9 +91,7 @@ class Review(models.Model):
             )
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(
-                fields=("analysis", "number"), name="review_number_unique"
-            ),
+            models.UniqueConstraint(fields=("analysis", "number"), name="review_number_unique"),
             models.CheckConstraint(
                 condition=~models.Q(verdict=Verdict.OVERRULE)
                 | (~models.Q(reason="") & ~models.Q(diagnosis="")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.db import models
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from classifier.models import Clinic, User  # noqa: F401 - Clinic types the queryset
 
-    Person = User | AnonymousUser | AbstractBaseUser
+    Person: TypeAlias = User | AnonymousUser | AbstractBaseUser
 
 # A clinic administrator may do what a clinician may, and manages the clinic besides.
 WRITING_ROLES = (Role.CLINICIAN, Role.ADMINISTRATOR)

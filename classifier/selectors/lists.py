@@ -7,12 +7,13 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db.models import Case, F, When
 from django.utils import timezone
 
 from classifier.choices import ReviewState, State
-from classifier.models import OTHER_DIAGNOSIS, Analysis, Patient
+from classifier.models import Analysis, Patient, Review
 from classifier.selectors.paging import KeysetPage, paginate
-from classifier.selectors.results import percent_of
+from classifier.selectors.results import diagnosis_name, percent_of, veil
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ListedAnalysis:
     """One row of a list.
 
     Attributes:
-        analysis: the job.
+        analysis: the job; veiled where the answer is hidden from the person.
         revealed: whether the person may see what the network said.
         label: the first label's name, or "" while hidden or missing.
         triage_group: likewise.
@@ -72,9 +73,14 @@ def worklist(user: User, *, tab: str, cursor: str = "") -> ListPage:
         tab: ``review`` (worst triage group first, then oldest), ``deferred``, ``waiting`` or
             ``failed``.
         cursor: from an earlier page.
+
+    In a clinic that asks for an own reading first, the place in the list would tell the answer.
+    Its rows therefore all count as the worst group, which they may be, and only age orders them.
     """
-    mine = Analysis.objects.visible_to(user)
-    order: tuple[str, ...] = ("triage_rank", "created_at", "id")
+    mine = Analysis.objects.visible_to(user).annotate(
+        urgency=Case(When(clinic__blinded_first=True, then=0), default=F("triage_rank"))
+    )
+    order: tuple[str, ...] = ("urgency", "created_at", "id")
     if tab == "deferred":
         rows = mine.filter(review_state=ReviewState.DEFERRED)
     elif tab == "waiting":
@@ -111,9 +117,7 @@ def history_rows(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
     would otherwise tell the answer.
     """
     by_answer = filters.get("label") or filters.get("decision")
-    rows = (
-        Analysis.objects.revealed_to(user) if by_answer else Analysis.objects.visible_to(user)
-    )
+    rows = Analysis.objects.revealed_to(user) if by_answer else Analysis.objects.visible_to(user)
     exact = {
         "top_label": filters.get("label"),
         "decision": filters.get("decision"),
@@ -159,12 +163,9 @@ def _listed(rows: Iterable[Analysis], user: User) -> Iterator[ListedAnalysis]:
         .values_list("pk", flat=True)
     )
     for row in rows:
-        shown = row.pk in revealed and bool(row.top_label)
-        label = (
-            next(x for x in LABEL_SETS[row.label_set].labels if x.key == row.top_label)
-            if shown
-            else None
-        )
+        if row.pk not in revealed:
+            veil(row)
+        label = LABEL_SETS[row.label_set].label(row.top_label) if row.top_label else None
         yield ListedAnalysis(
             row,
             row.pk in revealed,
@@ -258,22 +259,19 @@ def _csv_batch(rows: list[Analysis], user: User) -> Iterator[list[str]]:
             listed.label,
             percent_of(row.prediction.confidence) if known and row.prediction else "",
             row.model_version.version if row.model_version else "",
-            str(row.get_review_state_display()) if row.decision else "",
+            str(row.get_review_state_display()) if row.prediction is not None else "",
             str(row.last_reviewer) if row.last_reviewer else "",
             finals.get(row.pk, "") if listed.revealed else "",
         ]
 
 
 def _final_diagnoses(rows: list[Analysis]) -> dict[Any, str]:
-    from classifier.models import Review  # noqa: PLC0415 - only the export reads it
-
-    names = {label.key: label.name for labels in LABEL_SETS.values() for label in labels.labels}
-    reviews = Review.objects.filter(analysis__in=[row.pk for row in rows]).order_by("number")
+    """Return the diagnosis of each analysis's last review, which may be none (deferred)."""
+    label_sets = {row.pk: row.label_set for row in rows}
+    reviews = Review.objects.filter(analysis__in=label_sets).order_by("number")
     return {
-        review.analysis_id: (
-            review.diagnosis_text
-            if review.diagnosis == OTHER_DIAGNOSIS
-            else names.get(review.diagnosis, "")
+        review.analysis_id: diagnosis_name(
+            review.diagnosis, review.diagnosis_text, label_sets[review.analysis_id]
         )
-        for review in reviews
+        for review in reviews.only("analysis_id", "number", "diagnosis", "diagnosis_text")
     }

@@ -28,9 +28,7 @@ def overlay_png(facts: dict[str, Any]) -> bytes:
         facts: ``height``, ``width`` and ``values`` (0..255, row by row) of one label.
     """
     values = np.array(facts["values"], dtype=np.uint8).reshape(facts["height"], facts["width"])
-    smooth = Image.fromarray(values).resize(
-        (OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BICUBIC
-    )
+    smooth = Image.fromarray(values).resize((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.BICUBIC)
     strength = np.asarray(smooth, dtype=float) / 255
     rgba = np.dstack([_colour(strength), np.clip(strength * 1.15, 0, 1) * _MOST_ALPHA])
     buffer = io.BytesIO()

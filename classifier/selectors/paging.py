@@ -122,7 +122,7 @@ def _check_order(model: type[models.Model], order: Sequence[str]) -> None:
         raise ValueError(msg)
     for name in order:
         try:
-            field = model._meta.get_field(name.lstrip("-"))  # noqa: SLF001 - the public meta API
+            field = model._meta.get_field(name.lstrip("-"))
         except FieldDoesNotExist:
             continue  # An annotation; its author answers for nulls.
         if getattr(field, "null", False):
@@ -137,7 +137,7 @@ def _read_cursor(
     if direction not in {_AFTER, _BEFORE}:
         return None
     try:
-        pk = anchors.model._meta.pk.to_python(key)  # noqa: SLF001 - the public meta API
+        pk = anchors.model._meta.pk.to_python(key)
     except (ValidationError, ValueError, OverflowError):
         return None
     if pk is None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Below and above these a rounded percentage would claim a certainty nobody has.
 _LEAST, _MOST = 0.01, 0.99
+# The column's default, which every analysis has before it is answered.
+_UNRANKED = 99
 
 
 @dataclass(frozen=True)
@@ -109,24 +111,53 @@ def diagnosis_name(key: str, text: str, label_set_key: str) -> str:
     return names.get(key, key)
 
 
+def veil(analysis: Analysis) -> None:
+    """Blank the answer's columns of a row that is about to be shown to a blinded person.
+
+    Only the object in memory changes, so that no template can show by mistake what the person
+    must not know yet. "Rejected" is an answer too: it reads "done" until it is revealed. Never
+    save such a row, nor hand it to a service.
+    """
+    analysis.decision = ""
+    analysis.top_label = ""
+    analysis.triage_rank = _UNRANKED
+    if analysis.state == State.REJECTED:
+        analysis.state = State.SUCCEEDED
+
+
+def _veil_move(move: Transition) -> None:
+    move.reason = ""
+    if move.to_state == State.REJECTED:
+        move.to_state = State.SUCCEEDED
+    if move.from_state == State.REJECTED:
+        move.from_state = State.SUCCEEDED
+
+
 def result_page(analysis: Analysis, user: User) -> ResultPage:
     """Return what a person may see of an analysis that is visible to them.
 
     Args:
-        analysis: with image, patient, clinic, lesion and model version.
+        analysis: with image, patient, clinic, lesion and model version; it is veiled
+            (see :func:`veil`) where the answer is hidden from the person.
         user: who looks.
     """
     revealed = Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists()
+    hidden = analysis.prediction_id is not None and not revealed
+    transitions = list(analysis.transitions.select_related("actor"))
+    if hidden:
+        veil(analysis)
+        for move in transitions:
+            _veil_move(move)
     readings = list(analysis.readings.select_related("reader"))
     own = next((reading for reading in readings if reading.reader_id == user.pk), None)
     return ResultPage(
         analysis=analysis,
         answer=_answer(analysis) if revealed else None,
-        hidden=analysis.prediction_id is not None and not revealed,
+        hidden=hidden,
         reading=own,
         readings=readings if revealed else [r for r in readings if r is own],
         reviews=list(analysis.reviews.select_related("reviewer")) if revealed else [],
-        transitions=list(analysis.transitions.select_related("actor")),
+        transitions=transitions,
         can_write=Analysis.objects.writable_by(user).filter(pk=analysis.pk).exists(),
     )
 
@@ -146,7 +177,6 @@ def _answer(analysis: Analysis) -> Answer | None:
     ]
     in_ten = round(prediction.confidence * 10)
     words = _(
-        "Of ten images with such an answer in the calibration set, about %(count)d were "
-        "%(label)s."
+        "Of ten images with such an answer in the calibration set, about %(count)d were %(label)s."
     ) % {"count": in_ten, "label": ranked[0].label.name.lower()}
     return Answer(prediction, ranked, prediction.decision == Decision.ANSWER, words)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from classifier.models import Clinic, User
 
 
-def record(
+def record(  # noqa: PLR0913 - an event has this many sides
     *,
     action: str,
     actor: User | None = None,
@@ -30,7 +30,8 @@ def record(
         action: what was done, as ``noun.verb`` ("patient.registered").
         actor: the person; without one the actor is ``actor_kind`` (system unless said).
         actor_kind: ``ActorKind.WORKER`` or ``ActorKind.SYSTEM`` where no person acts.
-        clinic: whose event it is (or its key, ``clinic_id``); None for the whole installation.
+        clinic: whose event it is; None for the whole installation.
+        clinic_id: its key, where the row is not at hand.
         subject: the row it happened to.
         reason: the person's own words, where a reason is demanded.
         details: JSON facts; never a patient's name or any free text about a patient.

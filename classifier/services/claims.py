@@ -127,7 +127,8 @@ def _claim(version: ModelVersion, worker: str, limit: int, now: datetime) -> Cla
 
 def attempts_left(analysis: Analysis) -> bool:
     """Tell whether another attempt may be made by itself."""
-    return analysis.attempt - analysis.attempts_forgiven < settings.ANALYSIS_MAX_ATTEMPTS
+    most: int = settings.ANALYSIS_MAX_ATTEMPTS
+    return analysis.attempt - analysis.attempts_forgiven < most
 
 
 def back_off(analysis: Analysis) -> timedelta:
@@ -138,7 +139,7 @@ def back_off(analysis: Analysis) -> timedelta:
 
 
 def new_reference() -> str:
-    """Return a short random reference that a person can read out and the log can be searched for."""
+    """Return a short random reference: a person reads it out, the log is searched for it."""
     return secrets.token_hex(4)
 
 

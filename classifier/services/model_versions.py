@@ -47,9 +47,7 @@ def register_release(*, folder: Path) -> tuple[ModelVersion, bool]:
         manifest=release.manifest,
         metrics=release.metrics(),
     )
-    audit.record(
-        action="model_version.registered", subject=version, sha256=version.artefact_sha256
-    )
+    audit.record(action="model_version.registered", subject=version, sha256=version.artefact_sha256)
     return version, True
 
 
@@ -86,9 +84,7 @@ def roll_back(*, label_set: str, by: User | None = None) -> ModelVersion:
         RuleError: there is no earlier one, or its files are missing or were changed.
     """
     earlier = (
-        ModelVersion.objects.filter(
-            label_set=label_set, active=False, activated_at__isnull=False
-        )
+        ModelVersion.objects.filter(label_set=label_set, active=False, activated_at__isnull=False)
         .order_by("-activated_at")
         .first()
     )

@@ -124,9 +124,9 @@ def move(
     if target is not State.RUNNING:
         facts |= {"lease_until": None}
     with transaction.atomic():
-        moved = Analysis.objects.filter(
-            pk=analysis_id, state=origin, attempt=attempt
-        ).update(state=target, **facts)
+        moved = Analysis.objects.filter(pk=analysis_id, state=origin, attempt=attempt).update(
+            state=target, **facts
+        )
         if not moved:
             return False
         Transition.objects.create(

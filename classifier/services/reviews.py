@@ -50,7 +50,8 @@ def save_review(  # noqa: PLR0913 - one form's fields
         RuleError: the answer is hidden from this person, or a needed field is missing.
         ConflictError: somebody reviewed meanwhile; nothing was saved.
     """
-    if analysis.prediction is None:
+    prediction = analysis.prediction
+    if prediction is None:
         raise RuleError(_("There is no answer to review yet."))
     if not Analysis.objects.revealed_to(by).filter(pk=analysis.pk).exists():
         raise RuleError(_("Save your own reading first."))
@@ -58,7 +59,7 @@ def save_review(  # noqa: PLR0913 - one form's fields
     diagnosis = _final_diagnosis(analysis, choice, diagnosis, diagnosis_text, reason)
     with transaction.atomic():
         claimed = Analysis.objects.filter(
-            pk=analysis.pk, review_count=expected_number, prediction_id=analysis.prediction_id
+            pk=analysis.pk, review_count=expected_number, prediction=prediction
         ).update(
             review_count=expected_number + 1,
             review_state=_STATE_AFTER[choice],
@@ -69,7 +70,7 @@ def save_review(  # noqa: PLR0913 - one form's fields
         review = Review.objects.create(
             clinic_id=analysis.clinic_id,
             analysis=analysis,
-            prediction_id=analysis.prediction_id,
+            prediction=prediction,
             number=expected_number + 1,
             reviewer=by,
             verdict=choice,

@@ -12,7 +12,6 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 from django.conf import settings
@@ -37,6 +36,7 @@ from mlcore.predictor import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from mlcore.predictor import Result
 
@@ -114,9 +114,9 @@ def _read(analysis: Analysis) -> _Job:
         with analysis.image.network_source.open("rb") as stream:
             data = stream.read()
     except FileNotFoundError as error:
-        raise InputFaultError("input_missing") from error  # noqa: EM101 - a code
+        raise InputFaultError("input_missing") from error
     if hashlib.sha256(data).hexdigest() != analysis.image.network_source_sha256:
-        raise InputFaultError("input_changed")  # noqa: EM101 - a code
+        raise InputFaultError("input_changed")
     # The file is our own lossless copy and its hash is right, so no gate is needed here.
     picture = Pillow.open(io.BytesIO(data), formats=["PNG"]).convert("RGB")
     return _Job(analysis, picture, (time.perf_counter() - started) * 1000)
@@ -130,7 +130,7 @@ def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
     try:
         predictor = predictor_for(claimed.model_version)
         results = predictor.predict([job.picture for job in jobs])
-    except Exception:  # noqa: BLE001 - whatever an engine raises, the rows must move
+    except Exception:
         if len(jobs) > 1:
             logger.exception("A batch of %d broke; its rows are run one by one.", len(jobs))
             for job in jobs:
@@ -147,7 +147,7 @@ def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
             logger.exception("The result of %s could not be stored now.", job.analysis.pk)
 
 
-def _complete(  # noqa: PLR0913 - one row's facts
+def _complete(
     job: _Job,
     result: Result,
     predictor: Predictor,
@@ -178,7 +178,7 @@ def _complete(  # noqa: PLR0913 - one row's facts
         )
         if not done:
             # The lease was lost meanwhile: whoever holds the row now finds the same result.
-            transaction.set_rollback(True)  # noqa: FBT003 - Django's signature
+            transaction.set_rollback(True)
     if not done:
         logger.warning("A stale result of %s was dropped.", analysis.pk)
 
@@ -233,7 +233,9 @@ def _rank(prediction: Prediction) -> int:
 def _try_later(analysis: Analysis, worker: str, code: str) -> None:
     """Put a row back after a fault that may pass, or fail it when no attempt is left."""
     reference = new_reference()
-    logger.exception("%s: %s, reference %s", analysis.pk, code, reference)
+    logger.exception(  # noqa: LOG004 - called while the fault is handled
+        "%s: %s, reference %s", analysis.pk, code, reference
+    )
     if not attempts_left(analysis):
         _fail(analysis, worker, code, reference)
         return

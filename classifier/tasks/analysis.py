@@ -33,7 +33,9 @@ def run_analyses_task() -> None:
             return
 
 
-@shared_task(name="classifier.tasks.analysis.sweep_analyses_task", time_limit=60, soft_time_limit=45)
+@shared_task(
+    name="classifier.tasks.analysis.sweep_analyses_task", time_limit=60, soft_time_limit=45
+)
 def sweep_analyses_task() -> None:
     """Take back rows of lost workers and wake a worker for whatever is due."""
     sweep_lost_leases()

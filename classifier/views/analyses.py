@@ -91,11 +91,10 @@ def analysis_map(request: HttpRequest, pk: uuid.UUID, label: str) -> HttpRespons
     analysis = visible_or_404(Analysis.objects.all(), user, pk)
     if not Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists():
         raise Http404
-    maps = (
-        Prediction.objects.filter(pk=analysis.prediction_id)
-        .values_list("evidence_maps", flat=True)
-        .first()
-    )
+    if analysis.prediction_id is None:
+        raise Http404
+    predictions = Prediction.objects.filter(pk=analysis.prediction_id)
+    maps = predictions.values_list("evidence_maps", flat=True).first()
     if not maps or label not in maps:
         raise Http404
     response = HttpResponse(overlay_png(maps[label]), content_type="image/png")

@@ -8,7 +8,12 @@ import keras
 import numpy as np
 from keras import layers
 
-from mlcore.networks.efficientnet_lite import SCALES, build_backbone, load_imagenet_weights
+from mlcore.networks.efficientnet_lite import (
+    SCALES,
+    build_backbone,
+    fold_weights,
+    load_imagenet_weights,
+)
 
 
 class UnknownNetworkError(ValueError):
@@ -60,7 +65,9 @@ def build_released(trained: keras.Model, network: str, side: int) -> keras.Model
 
     The dense layer after average pooling is linear, so applying it at every position of the last
     feature map gives class evidence whose mean is the logit without bias: the class activation
-    map of Zhou et al. (CVPR 2016, arXiv:1512.04150) at no extra cost.
+    map of Zhou et al. (CVPR 2016, arXiv:1512.04150) at no extra cost. Batch normalisation is folded
+    into the convolutions, so that rounding (:func:`round_to_half`) meets the very numbers that
+    the serving file keeps.
 
     Args:
         trained: from :func:`build_trainable`, of a network with a backbone.
@@ -72,9 +79,8 @@ def build_released(trained: keras.Model, network: str, side: int) -> keras.Model
         ``evidence`` (N, h, w, labels) and ``embedding`` (N, 1280).
     """
     kernel, bias = trained.get_layer("logits").get_weights()
-    backbone = build_backbone(network, side=side)
-    for layer in backbone.layers:
-        layer.set_weights(trained.get_layer(layer.name).get_weights() if layer.weights else [])
+    backbone = build_backbone(network, side=side, folded=True)
+    fold_weights(trained, backbone)
     features = backbone.output
     evidence = layers.Conv2D(kernel.shape[1], 1, use_bias=False, name="evidence")(features)
     embedding = layers.GlobalAveragePooling2D(name="embedding")(features)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from mlcore.networks.checkpoint import read_checkpoint
@@ -80,12 +81,14 @@ _STAGES = (
 )
 
 
-def build_backbone(scale: str, *, side: int | None = None) -> keras.Model:
+def build_backbone(scale: str, *, side: int | None = None, folded: bool = False) -> keras.Model:
     """Return the network up to its last feature map.
 
     Args:
         scale: a key of :data:`SCALES`.
         side: pixels of the square input; None lets every call choose.
+        folded: without batch normalisation, which :func:`fold_weights` has put into the
+            convolutions.
 
     Returns:
         A model from (N, side, side, 3) RGB in 0..255 to (N, side/32, side/32, 1280) features.
@@ -99,22 +102,39 @@ def build_backbone(scale: str, *, side: int | None = None) -> keras.Model:
     spec = SCALES[scale]
     image = keras.Input((side, side, 3), name="image")
     x = layers.Rescaling(1 / INPUT_SCALE, offset=-INPUT_MEAN / INPUT_SCALE, name="rescale")(image)
-    x = layers.Conv2D(STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="stem_conv")(
-        x
-    )
-    x = _normalise(x, "stem")
+    x = _Unit("stem", folded).convolve(x, STEM_FILTERS, 3, strides=2)
     number, channels = 0, STEM_FILTERS
     for index, stage in enumerate(_STAGES):
         fixed_depth = index in {0, len(_STAGES) - 1}
         repeats = stage.repeats if fixed_depth else math.ceil(stage.repeats * spec.depth)
         filters = _rounded(stage.filters * spec.width)
         for repeat in range(repeats):
-            stride = stage.stride if repeat == 0 else 1
-            x = _block(x, f"block{number}", channels, filters, stage, stride)
+            block = _Block(f"block{number}", channels, filters, stage.stride if repeat == 0 else 1)
+            x = _block(x, block, stage, folded=folded)
             number, channels = number + 1, filters
-    x = layers.Conv2D(HEAD_FILTERS, 1, use_bias=False, name="head_conv")(x)
-    x = _normalise(x, "head")
+    x = _Unit("head", folded).convolve(x, HEAD_FILTERS, 1)
     return keras.Model(image, x, name=f"efficientnet_{scale}")
+
+
+def fold_weights(trained: keras.Model, folded: keras.Model) -> None:
+    """Fill a folded backbone with the weights of one that has batch normalisation.
+
+    In use, normalisation is one factor and one offset for every channel, so it joins the
+    convolution before it; the two networks compute the same.
+
+    Args:
+        trained: any model that contains the layers of a backbone.
+        folded: from :func:`build_backbone` with ``folded``.
+    """
+    for layer in folded.layers:
+        if not isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
+            continue
+        (kernel,) = trained.get_layer(layer.name).get_weights()
+        normalisation = trained.get_layer(f"{layer.name.removesuffix('_conv')}_bn")
+        gamma, beta, mean, variance = normalisation.get_weights()
+        gain = gamma / np.sqrt(variance + normalisation.epsilon)
+        depthwise = isinstance(layer, layers.DepthwiseConv2D)
+        layer.set_weights([kernel * (gain[:, None] if depthwise else gain), beta - mean * gain])
 
 
 def load_imagenet_weights(backbone: keras.Model, scale: str) -> dict[str, NDArray[Any]]:
@@ -152,26 +172,65 @@ def _rounded(filters: float) -> int:
     return rounded + 8 if rounded < 0.9 * filters else rounded
 
 
-def _normalise(x: Any, name: str, *, activate: bool = True) -> Any:
-    x = layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_bn")(x)
-    return layers.ReLU(max_value=6.0, name=f"{name}_relu")(x) if activate else x
+@dataclass(frozen=True)
+class _Unit:
+    """A convolution, its normalisation and its ReLU6, named alike."""
+
+    name: str
+    folded: bool
+
+    def convolve(self, x: Any, filters: int, kernel: int, *, strides: int = 1) -> Any:
+        return self._rectified(self.project(x, filters, kernel, strides=strides))
+
+    def project(self, x: Any, filters: int, kernel: int = 1, *, strides: int = 1) -> Any:
+        """Convolve without the ReLU6: the linear bottleneck."""
+        x = layers.Conv2D(
+            filters,
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=self.folded,
+            name=f"{self.name}_conv",
+        )(x)
+        return self._normalised(x)
+
+    def convolve_each(self, x: Any, kernel: int, strides: int) -> Any:
+        """Convolve every channel on its own."""
+        x = layers.DepthwiseConv2D(
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=self.folded,
+            name=f"{self.name}_conv",
+        )(x)
+        return self._rectified(self._normalised(x))
+
+    def _normalised(self, x: Any) -> Any:
+        if self.folded:
+            return x
+        return layers.BatchNormalization(epsilon=_EPSILON, name=f"{self.name}_bn")(x)
+
+    def _rectified(self, x: Any) -> Any:
+        return layers.ReLU(max_value=6.0, name=f"{self.name}_relu")(x)
 
 
-def _block(x: Any, name: str, channels: int, filters: int, stage: _Stage, stride: int) -> Any:
+@dataclass(frozen=True)
+class _Block:
+    name: str
+    channels: int
+    filters: int
+    stride: int
+
+
+def _block(x: Any, block: _Block, stage: _Stage, *, folded: bool) -> Any:
     shortcut = x
     if stage.expansion > 1:
-        x = layers.Conv2D(
-            channels * stage.expansion, 1, use_bias=False, name=f"{name}_expand_conv"
-        )(x)
-        x = _normalise(x, f"{name}_expand")
-    x = layers.DepthwiseConv2D(
-        stage.kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
-    )(x)
-    x = _normalise(x, f"{name}_depthwise")
-    x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
-    x = _normalise(x, f"{name}_project", activate=False)
-    if stride == 1 and channels == filters:
-        x = layers.Add(name=f"{name}_add")([shortcut, x])
+        expand = _Unit(f"{block.name}_expand", folded)
+        x = expand.convolve(x, block.channels * stage.expansion, 1)
+    x = _Unit(f"{block.name}_depthwise", folded).convolve_each(x, stage.kernel, block.stride)
+    x = _Unit(f"{block.name}_project", folded).project(x, block.filters)
+    if block.stride == 1 and block.channels == block.filters:
+        x = layers.Add(name=f"{block.name}_add")([shortcut, x])
     return x
 
 

@@ -74,7 +74,9 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_before_exec(unprivileged=unprivileged, death_signal=death_signal),
+            preexec_fn=_before_exec(  # noqa: PLW1509 - no thread is started before the children
+                unprivileged=unprivileged, death_signal=death_signal
+            ),
         )
     finally:
         if not isinstance(output, int):

@@ -13,15 +13,17 @@ import os
 import platform
 import secrets
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from skinapp.runtime.children import NOBODY, free_port, start, stop
+
+if TYPE_CHECKING:
+    import subprocess
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -113,7 +115,7 @@ def start_postgres(
         "timezone": "UTC",
         "log_timezone": "UTC",
     }
-    command = [_postgres_program("postgres"), "-D", data]
+    command: list[str | Path] = [_postgres_program("postgres"), "-D", data]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
     address = f"postgres://{_USER}:{password}@127.0.0.1:{port}"
@@ -178,9 +180,7 @@ def _password(folder: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _launch_postgres(
-    command: list[str | Path], address: str, log: Path
-) -> subprocess.Popen[bytes]:
+def _launch_postgres(command: list[str | Path], address: str, log: Path) -> subprocess.Popen[bytes]:
     """Start the program and wait for its answer.
 
     After a kill -9 the old server's last children need a moment to notice; until then a new one

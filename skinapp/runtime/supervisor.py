@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -26,6 +25,7 @@ from skinapp.runtime.servers import (
 )
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -318,4 +318,3 @@ class Supervisor:
 
 class _Ending(Exception):  # noqa: N818 - a signal, not an error
     """Somebody asked the supervisor to stop."""
-

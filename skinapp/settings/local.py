@@ -1,7 +1,6 @@
 """Settings of ``make run``: one person's machine, embedded servers, data under ``var/``."""
 
 import secrets
-from pathlib import Path
 
 from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
 from skinapp.settings.base import BASE_DIR
@@ -10,7 +9,7 @@ from skinapp.settings.env import env
 
 def _own_secret_key() -> str:
     """Return this installation's key, drawn at the first start and kept under ``var/``."""
-    path: Path = BASE_DIR / "var" / "secret_key"
+    path = BASE_DIR / "var" / "secret_key"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600, exist_ok=True)

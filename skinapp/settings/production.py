@@ -1,4 +1,4 @@
-"""Settings of a hospital's installation. Whatever matters has no default: missing means no start."""
+"""Settings of a hospital's installation. What matters has no default: missing means no start."""
 
 from datetime import timedelta
 

@@ -74,7 +74,7 @@ def test_every_list_opens_and_searches_with_bounded_queries(
     factories.make_analysis(image, cast.owner)
     factories.make_model_version()
     url = list_url(model)
-    with CaptureQueriesContext(connection, ) as few:
+    with CaptureQueriesContext(connection) as few:
         assert root.get(url).status_code == 200
     for _ in range(8):
         patient = factories.make_patient(cast.clinic, cast.owner)
@@ -107,7 +107,7 @@ def test_facts_cannot_be_added_changed_or_deleted(
 
 def test_no_record_can_be_deleted_in_bulk(root: Client, cast: Cast) -> None:
     for model in OURS:
-        if model in {Membership}:
+        if model is Membership:
             continue
         page = root.get(list_url(model)).content.decode()
         assert 'value="delete_selected"' not in page, model
@@ -180,12 +180,10 @@ def test_one_version_of_a_label_set_is_active(
     root: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No folder backs the factory's versions; that a wrong hash is refused is tested with the jobs.
-    monkeypatch.setattr(model_versions, "check_files", lambda version: None)
+    monkeypatch.setattr(model_versions, "check_files", lambda _version: None)
     old = factories.make_model_version(activated_at=timezone.now())
     new = factories.make_model_version(active=False)
-    root.post(
-        list_url(ModelVersion), {"action": "activate", "_selected_action": str(new.pk)}
-    )
+    root.post(list_url(ModelVersion), {"action": "activate", "_selected_action": str(new.pk)})
     old.refresh_from_db()
     new.refresh_from_db()
     assert (old.active, new.active) == (False, True)
@@ -210,7 +208,7 @@ def test_two_versions_of_one_label_set_cannot_both_be_activated(root: Client) ->
 
 def test_a_new_person_is_made_and_audited_without_the_password(root: Client, cast: Cast) -> None:
     url = reverse("admin:classifier_user_add")
-    password = "a long enough pass phrase 7"  # noqa: S105 - a test's own password
+    password = "a long enough pass phrase 7"
     inline = {
         "memberships-TOTAL_FORMS": "0",
         "memberships-INITIAL_FORMS": "0",
@@ -228,13 +226,9 @@ def test_a_new_person_is_made_and_audited_without_the_password(root: Client, cas
 def test_a_membership_is_granted_and_revoked_with_a_trace(root: Client, cast: Cast) -> None:
     person = factories.make_user("temp@north.example")
     url = reverse("admin:classifier_membership_add")
-    root.post(
-        url, {"user": str(person.pk), "clinic": str(cast.clinic.pk), "role": Role.READ_ONLY}
-    )
+    root.post(url, {"user": str(person.pk), "clinic": str(cast.clinic.pk), "role": Role.READ_ONLY})
     membership = Membership.objects.get(user=person)
-    root.post(
-        reverse("admin:classifier_membership_delete", args=[membership.pk]), {"post": "yes"}
-    )
+    root.post(reverse("admin:classifier_membership_delete", args=[membership.pk]), {"post": "yes"})
     assert not Membership.objects.filter(user=person).exists()
     assert AuditEvent.objects.filter(action="membership.revoked").exists()
 

@@ -1,4 +1,4 @@
-"""``manage.py seed_demo``: a demo clinic with drawn patients, for a first look and for screenshots."""
+"""``manage.py seed_demo``: a demo clinic with drawn patients, for a first look."""
 
 from __future__ import annotations
 
