@@ -14,7 +14,7 @@ from tests import factories
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_django import SettingsWrapper
+    from pytest_django.fixtures import Settings as SettingsWrapper
 
     from classifier.models import Clinic, Patient, User
 
