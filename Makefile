@@ -61,7 +61,7 @@ train: venv-train ## Train and measure the networks again (needs the public imag
 	@.ci/train
 
 screenshots: venv-dev ## Take the README's screenshots from the demo clinic
-	@"$(PY)" -m skinapp.runtime exec -- "$(PY)" -m tests.browser.screenshots
+	@"$(PY)" -m tests.browser.screenshots
 
 clean: ## Remove .venv and caches; var/ (the data) stays
 	rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache htmlcov .coverage .coverage.*

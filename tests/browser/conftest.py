@@ -1,0 +1,33 @@
+"""One installation and one browser for all stories of a test process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.installation import Installation, running_installation
+from tests.browser.visitor import system_browser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A running installation with the demo clinic."""
+    folder = tmp_path_factory.mktemp("installation")
+    # PostgreSQL runs as nobody when the suite runs as root, and must reach its own folder.
+    for part in (folder, *list(folder.parents)[:2]):
+        part.chmod(0o711)
+    with running_installation(folder / "var") as installation:
+        yield installation
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with system_browser() as chromium:
+        yield chromium

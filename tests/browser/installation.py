@@ -1,0 +1,102 @@
+"""A whole installation of its own, started as ``make run`` starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skinapp.runtime.supervisor import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 40.0
+# What would point the installation at somebody else's servers or settings.
+_OURS = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DEMO_PASSWORD")
+
+
+class InstallationError(RuntimeError):
+    """The installation did not come up; the message carries the end of its words."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A running installation.
+
+    Attributes:
+        address: of the web server, without a slash at the end.
+        password: of the demo accounts.
+        folder: its ``var``.
+    """
+
+    address: str
+    password: str
+    folder: Path
+
+    def manage(self, *arguments: str) -> str:
+        """Run a ``manage.py`` command on its data and return what it printed."""
+        command = [sys.executable, "-m", "skinapp.runtime", "manage", "--var", str(self.folder)]
+        done = subprocess.run(
+            [*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+@contextmanager
+def running_installation(folder: Path, *, port: int = 8400) -> Iterator[Installation]:
+    """Start an installation in an empty folder, and stop it at the end.
+
+    Args:
+        folder: its ``var``; it may not exist yet.
+        port: the wished-for port; the next free one is taken.
+
+    Raises:
+        InstallationError: it ended, or did not answer in time.
+    """
+    command = [sys.executable, "-m", "skinapp.runtime", "run", "--var", str(folder)]
+    environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+    folder.mkdir(parents=True, exist_ok=True)
+    words = folder / "supervisor.log"
+    with words.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _await_ready(process, words)
+        yield Installation(
+            address=(folder / "address").read_text(encoding="utf-8").strip(),
+            password=(folder / "demo.password").read_text(encoding="utf-8").strip(),
+            folder=folder,
+        )
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _await_ready(process: subprocess.Popen[bytes], words: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if "ready." in words.read_text(encoding="utf-8", errors="replace"):
+            return
+        time.sleep(0.1)
+    tail = "\n".join(words.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+    msg = f"The installation is not ready:\n{tail}"
+    raise InstallationError(msg)
