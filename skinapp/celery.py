@@ -9,8 +9,11 @@ import os
 
 from celery import Celery
 
+from skinapp.liveness import WorkerHeartbeat
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.local")
 
 app = Celery("skinapp")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["classifier"])
+app.steps["worker"].add(WorkerHeartbeat)

@@ -3,7 +3,10 @@
 import os
 
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.production")
 
 application = get_wsgi_application()
+# Every view is imported now, so that the first person to call does not wait for it.
+get_resolver().url_patterns  # noqa: B018 - the reading is what does it

@@ -12,21 +12,28 @@ import importlib.util
 import os
 import platform
 import secrets
+import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from skinapp.runtime.children import NOBODY, free_port, start, stop
+from skinapp.runtime.leftovers import is_postmaster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 if TYPE_CHECKING:
     import subprocess
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
+_VALKEY_ATTEMPTS = 4
 _USER = "skinapp"
 _DATABASE = "skinapp"
 
@@ -94,17 +101,20 @@ def start_postgres(
 ) -> tuple[str, subprocess.Popen[bytes]]:
     """Start PostgreSQL on 127.0.0.1 with a password of its own, and return its address.
 
+    Args:
+        folder: where it keeps its data.
+        durable: write to disk before answering.
+        port: the one it had before, when it is started again for clients that know it.
+
     Raises:
         ServerError: it does not come up.
     """
-    data, log = folder / "postgres", folder / "postgres.log"
+    data = folder / "postgres"
     password = _password(folder)
     if not (data / "PG_VERSION").is_file():
         _initialise(data, password)
-    port = port or free_port()
     options = {
         "listen_addresses": "127.0.0.1",
-        "port": str(port),
         # TCP only: a socket's path may be longer than the system allows.
         "unix_socket_directories": "",
         "max_connections": "60",
@@ -118,10 +128,14 @@ def start_postgres(
     command: list[str | Path] = [_postgres_program("postgres"), "-D", data]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
-    address = f"postgres://{_USER}:{password}@127.0.0.1:{port}"
-    process = _launch_postgres(command, f"{address}/postgres", log)
-    _make_database(f"{address}/postgres")
-    return f"{address}/{_DATABASE}", process
+    address = f"postgres://{_USER}:{password}@127.0.0.1"
+    port, process = _launch_postgres(command, address, folder / "postgres.log", port)
+    try:
+        _make_database(f"{address}:{port}/postgres")
+    except BaseException:
+        stop(process, sign=signal.SIGINT, seconds=_STOP_SECONDS)
+        raise
+    return f"{address}:{port}/{_DATABASE}", process
 
 
 def _postgres_program(name: str) -> Path:
@@ -136,13 +150,18 @@ def _postgres_program(name: str) -> Path:
 
 
 def _initialise(data: Path, password: str) -> None:
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if os.geteuid() == 0 and sys.platform.startswith("linux"):
-        os.chown(data, NOBODY, NOBODY)
+    """Make the data folder whole or not at all, so that a killed first start leaves nothing."""
+    draft = data.with_name("postgres.draft")
+    if draft.exists():
+        shutil.rmtree(draft)
+    draft.mkdir(parents=True, mode=0o700)
+    for old in data.parent.glob(".initdb-*"):
+        old.unlink()
     secret = data.parent / f".initdb-{secrets.token_hex(4)}"
     secret.touch(mode=0o600)
     secret.write_text(password, encoding="utf-8")
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and sys.platform.startswith("linux"):
+        os.chown(draft, NOBODY, NOBODY)
         os.chown(secret, NOBODY, NOBODY)
     log = data.parent / "initdb.log"
     try:
@@ -150,7 +169,7 @@ def _initialise(data: Path, password: str) -> None:
             [
                 _postgres_program("initdb"),
                 "-D",
-                data,
+                draft,
                 "-U",
                 _USER,
                 "--auth=scram-sha-256",
@@ -162,7 +181,7 @@ def _initialise(data: Path, password: str) -> None:
                 "--no-instructions",
             ],
             log=log,
-            unprivileged=True,
+            user=NOBODY,
         )
         code = process.wait()
     finally:
@@ -170,42 +189,72 @@ def _initialise(data: Path, password: str) -> None:
     if code != 0:
         msg = f"PostgreSQL could not make its data folder {data}; see {log}."
         raise ServerError(msg)
+    draft.rename(data)
 
 
 def _password(folder: Path) -> str:
     path = folder / "postgres.password"
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
     return path.read_text(encoding="utf-8").strip()
 
 
-def _launch_postgres(command: list[str | Path], address: str, log: Path) -> subprocess.Popen[bytes]:
-    """Start the program and wait for its answer.
+def _launch_postgres(
+    command: Sequence[str | Path], address: str, log: Path, wished: int | None
+) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start the program, wait for its answer, and return its port and process.
 
     After a kill -9 the old server's last children need a moment to notice; until then a new one
-    ends at once, so it is started again for a while.
+    ends at once, so it is started again for a while; on another port where the port is free to
+    choose, in case somebody else took it meanwhile.
     """
     import psycopg2  # noqa: PLC0415 - this module is imported before the requirements are there
 
+    data = Path(command[2])
     deadline = time.monotonic() + _START_SECONDS
     early = time.monotonic() + _START_SECONDS / 4
-    process = start(command, log=log, unprivileged=True, death_signal=signal.SIGINT)
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            if time.monotonic() > early:
-                break
-            time.sleep(0.3)
-            process = start(command, log=log, unprivileged=True, death_signal=signal.SIGINT)
+    while True:
+        _disown_lock(data)
+        port = wished or free_port()
+        # As root, whoever owns the data: an ordinary user may have made it.
+        owner = data.stat().st_uid or NOBODY
+        process = start(
+            [*command, "-c", f"port={port}"], log=log, user=owner, death_signal=signal.SIGINT
+        )
         try:
-            psycopg2.connect(address, connect_timeout=2).close()
-        except psycopg2.OperationalError:
-            time.sleep(0.05)
-        else:
-            return process
-    stop(process, sign=signal.SIGINT, seconds=_STOP_SECONDS)
-    msg = f"PostgreSQL does not come up; see {log}."
-    raise ServerError(msg)
+            while process.poll() is None and time.monotonic() < deadline:
+                with suppress(psycopg2.OperationalError):
+                    psycopg2.connect(f"{address}:{port}/postgres", connect_timeout=2).close()
+                    return port, process
+                time.sleep(0.05)
+        except BaseException:
+            stop(process, sign=signal.SIGINT, seconds=_STOP_SECONDS)
+            raise
+        stop(process, sign=signal.SIGINT, seconds=_STOP_SECONDS)
+        if time.monotonic() > early:
+            msg = f"PostgreSQL does not come up; see {log}."
+            raise ServerError(msg)
+        time.sleep(0.3)
+
+
+def _disown_lock(data: Path) -> None:
+    """Mend a stale ``postmaster.pid`` whose number is another program's by now.
+
+    PostgreSQL would believe that program to be a server on the same data and refuse. It takes the
+    number of its own parent for stale but still checks that nobody uses the old shared memory, so
+    our number is written there; without the file that check would not happen.
+    """
+    path = data / "postmaster.pid"
+    try:
+        first, _newline, rest = path.read_text(encoding="utf-8").partition("\n")
+    except FileNotFoundError:
+        return
+    if not first:
+        # Killed between making the file and filling it.
+        path.unlink()
+    elif first.isdigit() and not is_postmaster(int(first), data):
+        path.write_text(f"{os.getpid()}\n{rest}", encoding="utf-8")
 
 
 def _make_database(address: str) -> None:
@@ -239,33 +288,43 @@ def start_valkey(
     data = folder / "valkey"
     data.mkdir(exist_ok=True, mode=0o700)
     before = urlsplit(url)
-    port = before.port or free_port()
     password = before.password or secrets.token_urlsafe(24)
-    # In a file, because a command line can be read by everybody on the machine.
-    settings = data / "valkey.conf"
-    settings.touch(mode=0o600)
-    settings.write_text(
-        "\n".join(
-            [
-                "bind 127.0.0.1",
-                f"port {port}",
-                f"requirepass {password}",
-                f'dir "{data}"',
-                f"appendonly {'yes' if durable else 'no'}",
-                'save ""',
-                "daemonize no",
-                "maxmemory 256mb",
-                "maxmemory-policy noeviction",
-            ]
-        )
-        + "\n",
-        encoding="utf-8",
-    )
     log = folder / "valkey.log"
-    process = start([_valkey_program(), settings], log=log)
-    url = f"redis://:{password}@127.0.0.1:{port}/0"
-    _await_valkey(url, process, log)
-    return url, process
+    for attempt in range(_VALKEY_ATTEMPTS):
+        port = before.port or free_port()
+        settings = _valkey_settings(data, port, password, durable=durable)
+        process = start([_valkey_program(), settings], log=log)
+        address = f"redis://:{password}@127.0.0.1:{port}/0"
+        if _answers(address, process):
+            return address, process
+        # Its messages are nudges only, so a log of them that a full disk broke is set aside: the
+        # next sweep publishes them anew.
+        broken = data / "appendonlydir"
+        if broken.is_dir() and attempt == 1:
+            broken.rename(data / f"broken-{int(time.time())}")
+        time.sleep(0.3)
+    msg = f"Valkey does not come up; see {log}."
+    raise ServerError(msg)
+
+
+def _valkey_settings(data: Path, port: int, password: str, *, durable: bool) -> Path:
+    """Write its settings to a file, because a command line can be read by everybody."""
+    place = str(data).replace("\\", "\\\\").replace('"', '\\"')
+    lines = [
+        "bind 127.0.0.1",
+        f"port {port}",
+        f"requirepass {password}",
+        f'dir "{place}"',
+        f"appendonly {'yes' if durable else 'no'}",
+        'save ""',
+        "daemonize no",
+        "maxmemory 256mb",
+        "maxmemory-policy noeviction",
+    ]
+    path = data / "valkey.conf"
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def _valkey_program() -> Path:
@@ -281,23 +340,22 @@ def _valkey_program() -> Path:
     return programs[0]
 
 
-def _await_valkey(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server answers; stop it and say False when it does not."""
     import redis  # noqa: PLC0415 - this module is imported before the requirements are there
 
     deadline = time.monotonic() + _START_SECONDS
-    client = redis.Redis.from_url(url, socket_connect_timeout=1)
+    client = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2)
     try:
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                msg = f"Valkey ended at once; see {log}."
-                raise ServerError(msg)
-            try:
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(redis.ConnectionError, redis.TimeoutError):
                 client.ping()
-            except (redis.ConnectionError, redis.TimeoutError):
-                time.sleep(0.02)
-            else:
-                return
+                return True
+            time.sleep(0.02)
+    except BaseException:
+        stop(process, sign=signal.SIGTERM, seconds=_STOP_SECONDS)
+        raise
     finally:
         client.close()
-    msg = f"Valkey does not answer; see {log}."
-    raise ServerError(msg)
+    stop(process, sign=signal.SIGTERM, seconds=_STOP_SECONDS)
+    return False

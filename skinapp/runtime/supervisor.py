@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -16,8 +17,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from skinapp.runtime.children import free_port, start, stop
+from skinapp.runtime.children import (
+    ENDING_SIGNALS,
+    end_group,
+    free_socket,
+    start,
+    stop,
+    stop_rest,
+    tell,
+)
+from skinapp.runtime.leftovers import MARK, end_leftovers
 from skinapp.runtime.servers import (
+    ServerError,
     Servers,
     start_postgres,
     start_servers,
@@ -25,20 +36,28 @@ from skinapp.runtime.servers import (
 )
 
 if TYPE_CHECKING:
+    import socket
     import subprocess
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # A process that keeps dying is started again ever later, up to this many seconds.
+_FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _STABLE_SECONDS = 60.0
 _WEB_SECONDS = 60.0
 _TICK = 0.25
 _STOP_SECONDS = 15.0
+_LOG_BYTES = 10_000_000
+_PR_SET_PDEATHSIG = 1
 
 
 class AlreadyRunningError(RuntimeError):
     """Another supervisor holds this folder."""
+
+
+class StartError(RuntimeError):
+    """The application does not come up; the message says where to look."""
 
 
 @dataclass
@@ -58,7 +77,7 @@ class Member:
     launch: Callable[[], subprocess.Popen[bytes]]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    pause: float = 0.5
+    pause: float = _FIRST_PAUSE
     due: float | None = None
 
     def start(self) -> None:
@@ -72,20 +91,56 @@ class Member:
         now = time.monotonic()
         if self.due is not None:
             if now >= self.due:
-                self.start()
+                self._start_again()
             return
         if self.process is None or self.process.poll() is None:
             return
+        # Children of a killed process would go on working beside their successors.
+        end_group(self.process)
         if now - self.started > _STABLE_SECONDS:
-            self.pause = 0.5
+            self.pause = _FIRST_PAUSE
         say(f"{self.name} ended with status {self.process.returncode}; it is started again.")
+        self._wait(now)
+
+    def _start_again(self) -> None:
+        try:
+            self.start()
+        except (ServerError, OSError) as error:
+            say(f"{self.name} could not be started: {error}")
+            self._wait(time.monotonic())
+
+    def _wait(self, now: float) -> None:
         self.due = now + self.pause
         self.pause = min(self.pause * 2, _LONGEST_PAUSE)
 
 
 def say(sentence: str) -> None:
     """Print a line of progress."""
-    print(f"skinapp: {sentence}", flush=True)  # noqa: T201 - the command's own words
+    show(f"skinapp: {sentence}")
+
+
+def show(text: str) -> None:
+    """Print; where nobody can read any more (a closed terminal, a broken pipe) go on in silence."""
+    try:
+        print(text, flush=True)  # noqa: T201 - the command's own words
+    except OSError:
+        # Python would try once more at its end, and fail there.
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, sys.stdout.fileno())
+        os.close(silent)
+
+
+def supervised_by(folder: Path) -> str | None:
+    """Return the process number of the supervisor that holds ``folder``, None without one."""
+    try:
+        with (folder / "run.lock").open("r+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return lock.read().strip()
+    except FileNotFoundError:
+        return None
+    return None
 
 
 @dataclass
@@ -95,21 +150,30 @@ class Supervisor:
     Attributes:
         folder: ``var``: data, logs, lock.
         port: the wished-for port of the web server.
+        patients: how many demo patients a first start draws.
     """
 
     folder: Path
     port: int = 8000
+    patients: int = 6
     members: list[Member] = field(default_factory=list)
     _lock: IO[str] | None = None
+    _listener: socket.socket | None = None
     _ending: bool = False
 
     def run(self) -> int:
-        """Start everything, keep it alive until told to stop, and return the exit status."""
-        self._take_lock()
-        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(sign, self._end)
+        """Start everything, keep it alive until told to stop, and return the exit status.
+
+        Raises:
+            AlreadyRunningError: another supervisor holds the folder.
+            ServerError, StartError: something does not come up; nothing is left running.
+        """
+        self._listen_to_signals()
         servers: Servers | None = None
         try:
+            self._take_lock()
+            if end_leftovers(self.folder):
+                say("ended what an earlier run that was killed had left behind.")
             say("starting the database and the broker …")
             servers = start_servers(self.folder)
             environment = self._environment(servers)
@@ -126,6 +190,15 @@ class Supervisor:
             self._stop_all(servers)
         return 0
 
+    def _listen_to_signals(self) -> None:
+        for sign in ENDING_SIGNALS:
+            # nohup's wish is respected.
+            if sign != signal.SIGHUP or signal.getsignal(sign) != signal.SIG_IGN:
+                signal.signal(sign, self._end)
+        if "MAKELEVEL" in os.environ and sys.platform.startswith("linux"):
+            # A killed make takes its terminal's Ctrl-C with it: nobody could stop this any more.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
     def _end(self, _sign: int, _frame: Any) -> None:
         if not self._ending:
             self._ending = True
@@ -133,74 +206,72 @@ class Supervisor:
 
     def _take_lock(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "run.lock"
-        self._lock = path.open("a+", encoding="utf-8")
+        # PostgreSQL runs as somebody else when this runs as root, and must reach its own folder.
+        self.folder.chmod(self.folder.stat().st_mode | 0o111)
+        self._lock = (self.folder / "run.lock").open("a+", encoding="utf-8")
         try:
             # The kernel drops this lock when the process dies, however it dies.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.seek(0)
-            pid = self._lock.read().strip()
-            msg = f"Skinapp is running already in {self.folder} (process {pid})."
+            self._lock.close()
+            self._lock = None
+            where = self.folder / "address"
+            address = where.read_text(encoding="utf-8") if where.is_file() else "starting"
+            msg = (
+                f"Skinapp runs already in this folder (process {supervised_by(self.folder)}, "
+                f"{address}); stop it with Ctrl-C in its own window."
+            )
             raise AlreadyRunningError(msg) from None
-        self._lock.seek(0)
-        self._lock.truncate()
+        (self.folder / "address").unlink(missing_ok=True)
+        self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
 
     def _environment(self, servers: Servers) -> dict[str, str]:
-        environment = servers.environment() | {"PYTHONUNBUFFERED": "1"}
-        environment.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.local")
+        own = {
+            "DATABASE_URL": servers.database_url,
+            "REDIS_URL": servers.redis_url,
+            "SKINAPP_VAR": str(self.folder),
+        }
         path = self.folder / "servers.json"
+        path.unlink(missing_ok=True)
         path.touch(mode=0o600)
-        addresses = {name: environment[name] for name in ("DATABASE_URL", "REDIS_URL")}
-        path.write_text(json.dumps(addresses), encoding="utf-8")
+        path.write_text(json.dumps(own), encoding="utf-8")
+        environment = os.environ | own | {"PYTHONUNBUFFERED": "1", MARK: str(self.folder)}
+        environment.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.local")
         return environment
 
     def _prepare(self, environment: dict[str, str]) -> None:
-        say("bringing the database up to date …")
-        self._manage(environment, "migrate", "--verbosity", "0")
-        say("registering the networks …")
-        self._manage(environment, "register_models")
-        self._manage(environment, "collectstatic", "--noinput", "--verbosity", "0")
-        password = self.demo_password()
-        self._manage(environment, "seed_demo", extra={"DEMO_PASSWORD": password})
-
-    def _manage(
-        self,
-        environment: dict[str, str],
-        command: str,
-        *arguments: str,
-        extra: dict[str, str] | None = None,
-    ) -> None:
-        log = self._log("manage")
+        log = self._log("prepare")
         process = start(
-            [sys.executable, ROOT / "manage.py", command, *arguments],
-            environment=environment | (extra or {}),
+            [sys.executable, "-m", "skinapp.runtime.prepare", f"--patients={self.patients}"],
+            environment=environment | {"DEMO_PASSWORD": self.demo_password()},
+            folder=ROOT,
             log=log,
+            pipe=True,
         )
-        try:
-            code = process.wait()
-        except _Ending:
-            stop(process, sign=signal.SIGTERM, seconds=_STOP_SECONDS)
-            raise
-        if code != 0:
+        for sentence in process.stdout or ():
+            say(sentence.decode().rstrip())
+        if process.wait() != 0:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
-            msg = f"manage.py {command} failed; the end of {log}:\n{tail}"
-            raise SystemExit(msg)
+            msg = f"the database could not be made ready; the end of {log}:\n{tail}"
+            raise StartError(msg)
 
     def demo_password(self) -> str:
         """Return the demo accounts' password, drawn once for this installation."""
-        given = os.environ.get("DEMO_PASSWORD", "")
         path = self.folder / "demo.password"
-        if not path.is_file():
+        if not path.is_file() or not path.stat().st_size:
             path.touch(mode=0o600)
-            path.write_text(given or secrets.token_urlsafe(9), encoding="utf-8")
+            path.write_text(
+                os.environ.get("DEMO_PASSWORD") or secrets.token_urlsafe(9), encoding="utf-8"
+            )
         return path.read_text(encoding="utf-8").strip()
 
     def _log(self, name: str) -> Path:
         path = self.folder / "logs" / f"{name}.log"
         path.parent.mkdir(exist_ok=True)
+        if path.is_file() and path.stat().st_size > _LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
         return path
 
     def _adopt(self, servers: Servers, environment: dict[str, str]) -> None:
@@ -214,10 +285,14 @@ class Supervisor:
         for name, process in servers.processes.items():
             member = Member(name, restart[name], process, time.monotonic())
             self.members.append(member)
-        wished, self.port = self.port, free_port(self.port)
+        # Held here for as long as this runs: nobody can take the port while web is started again,
+        # and whoever calls meanwhile waits instead of being refused.
+        self._listener = free_socket(self.port)
+        self._listener.listen(128)
+        wished, self.port = self.port, int(self._listener.getsockname()[1])
         if self.port != wished:
             say(f"port {wished} is taken; using {self.port}.")
-        for name, command in self._commands().items():
+        for name, command in self._commands(self._listener.fileno()).items():
             member = Member(name, self._launcher(name, command, environment))
             self.members.append(member)
             member.start()
@@ -225,23 +300,27 @@ class Supervisor:
     def _launcher(
         self, name: str, command: list[str], environment: dict[str, str]
     ) -> Callable[[], subprocess.Popen[bytes]]:
-        return lambda: start(command, environment=environment, log=self._log(name))
+        keep = [self._listener.fileno()] if self._listener and name == "web" else []
+        return lambda: start(
+            command, environment=environment, folder=ROOT, log=self._log(name), keep=keep
+        )
 
-    def _commands(self) -> dict[str, list[str]]:
+    def _commands(self, listener: int) -> dict[str, list[str]]:
         python = sys.executable
-        run = self.folder / "run"
-        run.mkdir(exist_ok=True)
         return {
             "web": [
                 python,
                 "-m",
                 "gunicorn",
                 "skinapp.wsgi:application",
-                f"--bind=127.0.0.1:{self.port}",
+                f"--bind=fd://{listener}",
                 "--workers=2",
                 "--threads=4",
                 "--worker-class=gthread",
-                f"--chdir={ROOT}",
+                "--preload",
+                # It would lie in the person's home, one for all installations.
+                "--no-control-socket",
+                "--graceful-timeout=10",
                 "--access-logfile=-",
                 # No query string: a search may hold a patient's name.
                 "--access-logformat=%(t)s %(m)s %(U)s %(s)s %(b)s %(M)sms",
@@ -250,7 +329,6 @@ class Supervisor:
                 python,
                 "-m",
                 "celery",
-                f"--workdir={ROOT}",
                 "-A",
                 "skinapp",
                 "worker",
@@ -263,11 +341,9 @@ class Supervisor:
                 python,
                 "-m",
                 "celery",
-                f"--workdir={ROOT}",
                 "-A",
                 "skinapp",
                 "beat",
-                f"--schedule={run / 'beat-schedule'}",
                 "--pidfile=",
                 "--loglevel=INFO",
             ],
@@ -284,35 +360,46 @@ class Supervisor:
                 with urllib.request.urlopen(f"{address}/healthz", timeout=2):  # noqa: S310 - our own address
                     break
             except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
+                time.sleep(0.05)
         else:
             msg = f"The web server does not answer; see {self._log('web')}."
-            raise SystemExit(msg)
+            raise StartError(msg)
         (self.folder / "address").write_text(address, encoding="utf-8")
-        host = address.replace("127.0.0.1", "localhost")
         say("ready.")
-        print(  # noqa: T201 - the command's own words
-            f"\n  Address    {host}\n"
+        show(
+            f"\n  Address    {address}\n"
             f"  Sign in    clinician@demo.example   (or reader@…, admin@demo.example)\n"
             f"  Password   {self.demo_password()}\n"
             f"  Logs       {os.path.relpath(self.folder / 'logs')}\n\n"
-            "  Ctrl-C stops everything.\n",
-            flush=True,
+            "  Ctrl-C stops everything.\n"
         )
 
     def _stop_all(self, servers: Servers | None) -> None:
-        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for sign in ENDING_SIGNALS:
             signal.signal(sign, signal.SIG_IGN)
+        if self._lock is None:
+            return
         say("stopping …")
-        last = ("valkey", "postgres")
-        for member in reversed(self.members):
-            if member.name not in last and member.process is not None:
-                stop(member.process, sign=signal.SIGTERM, seconds=_STOP_SECONDS)
+        running = {member.name: member.process for member in self.members if member.process}
+        application = [
+            process for name, process in running.items() if name not in ("postgres", "valkey")
+        ]
+        for process in application:
+            tell(process, signal.SIGTERM)
+        if self._listener is not None:
+            self._listener.close()
+        for process in application:
+            # Told already: a second signal would cut a graceful stop short.
+            stop(process, sign=0, seconds=_STOP_SECONDS)
         if servers is not None:
-            for member in self.members:
-                if member.name in last and member.process is not None:
-                    servers.processes[member.name] = member.process
+            servers.processes |= {
+                name: running[name] for name in servers.processes.keys() & running.keys()
+            }
             servers.stop()
+        stop_rest(seconds=_STOP_SECONDS)
+        for name in ("servers.json", "address"):
+            (self.folder / name).unlink(missing_ok=True)
+        self._lock.close()
         say("stopped.")
 
 

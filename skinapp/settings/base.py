@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import django_stubs_ext
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -141,9 +142,15 @@ CELERY_BEAT_SCHEDULE = {
     },
     "clear-sessions": {
         "task": "classifier.tasks.maintenance.clear_sessions_task",
-        "schedule": timedelta(hours=6),
+        # By the clock: a beat that is started anew every few hours would never reach an interval.
+        "schedule": crontab(minute="17", hour="*/6"),
     },
 }
+CELERY_BEAT_SCHEDULER = "skinapp.liveness:BeatScheduler"
+# At least so often beat looks at the schedule, and shows that it lives.
+CELERY_BEAT_MAX_LOOP_INTERVAL = 10
+# Touched by the worker and by beat, each in its own container; skinapp.probe looks at its age.
+HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")
 
 # --- Signing in --------------------------------------------------------------------------------
 
@@ -242,6 +249,7 @@ FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 INTAKE_MAX_BYTES = env.int("INTAKE_MAX_BYTES", default=25 * 1024 * 1024)
 INTAKE_MAX_PIXELS = env.int("INTAKE_MAX_PIXELS", default=64_000_000)
 INTAKE_MIN_SIDE = env.int("INTAKE_MIN_SIDE", default=64)
+INTAKE_MAX_SIDE = env.int("INTAKE_MAX_SIDE", default=20_000)
 INTAKE_MAX_FILES = env.int("INTAKE_MAX_FILES", default=12)
 # One request may carry the allowed number of images; the body is refused by its declared length.
 REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=INTAKE_MAX_BYTES * 4 + 1024 * 1024)
