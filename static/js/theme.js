@@ -28,10 +28,6 @@
       button.setAttribute("aria-pressed", String(button.dataset.themeChoice === choice));
     }
   };
-  const isDark = () => {
-    const choice = root.dataset.theme;
-    return choice ? choice === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  };
 
   paint(stored());
   document.addEventListener("DOMContentLoaded", () => paint(stored()));
@@ -40,10 +36,9 @@
   });
   document.addEventListener("click", (event) => {
     if (!(event.target instanceof Element)) return;
-    const button = event.target.closest("[data-theme-choice], [data-theme-toggle]");
+    const button = event.target.closest("[data-theme-choice]");
     if (!button) return;
-    const choice = button.dataset.themeChoice ?? (isDark() ? "light" : "dark");
-    store(choice);
-    paint(choice);
+    store(button.dataset.themeChoice);
+    paint(button.dataset.themeChoice);
   });
 })();
