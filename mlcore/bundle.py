@@ -122,7 +122,7 @@ def load_release(folder: Path) -> Release:
         if Path(name).name != name or not file.is_file():
             msg = f"{file} is missing; copy the whole release folder again."
             raise ReleaseError(msg)
-        if sha256_of(file) != facts["sha256"]:
+        if sha256_of(file) != facts.get("sha256"):
             msg = f"{file} was changed: its SHA-256 is not the manifest's. Restore the file."
             raise ReleaseError(msg)
     return Release(folder, manifest, sha256_of(path))
@@ -134,16 +134,36 @@ def _check_manifest(manifest: Any, path: Path) -> None:
     if missing:
         msg = f"{path} lacks {', '.join(missing)}; make the release again."
         raise ReleaseError(msg)
+    files = manifest["files"]
+    if not isinstance(files, dict) or not all(isinstance(f, dict) for f in files.values()):
+        msg = f"{path} does not name its files as it should; make the release again."
+        raise ReleaseError(msg)
     if manifest["format"] != FORMAT_VERSION:
         msg = f"{path} has format {manifest['format']}; this program reads {FORMAT_VERSION}."
         raise ReleaseError(msg)
-    if manifest["label_set"] not in LABEL_SETS:
+    if manifest["label_set"] not in list(LABEL_SETS):
         msg = f"{path} is for {manifest['label_set']!r}; there are {', '.join(LABEL_SETS)}."
         raise ReleaseError(msg)
     expected = list(label_set(manifest["label_set"]).keys)
     if manifest["labels"] != expected:
         msg = f"{path} lists other labels than {manifest['label_set']} has: {expected}."
         raise ReleaseError(msg)
+
+
+def new_folder(releases: Path, key: str, version: str) -> Path:
+    """Return where a new release will lie.
+
+    Raises:
+        ReleaseError: the version is not of the form 1.2.3, or exists.
+    """
+    if not _VERSION.fullmatch(version):
+        msg = f"{version!r} is not a version; write it like 1.2.3."
+        raise ReleaseError(msg)
+    target = releases / key / version
+    if target.exists():
+        msg = f"{target} exists already; a release is never overwritten. Choose a new version."
+        raise ReleaseError(msg)
+    return target
 
 
 def write_release(
@@ -160,13 +180,7 @@ def write_release(
         ReleaseError: the version is not of the form 1.2.3, exists already, or the folder would be
             over the size limit.
     """
-    if not _VERSION.fullmatch(manifest["version"]):
-        msg = f"{manifest['version']!r} is not a version; write it like 1.2.3."
-        raise ReleaseError(msg)
-    target = releases / manifest["label_set"] / manifest["version"]
-    if target.exists():
-        msg = f"{target} exists already; a release is never overwritten. Choose a new version."
-        raise ReleaseError(msg)
+    target = new_folder(releases, manifest["label_set"], manifest["version"])
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
     try:

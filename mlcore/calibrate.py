@@ -98,4 +98,6 @@ def choose_triage_threshold(
         danger: (n,) summed probability of those labels.
         sensitivity: share of the bad pictures that must be caught on the calibration split.
     """
-    return float(np.quantile(danger[truth_is_bad], 1 - sensitivity, method="lower"))
+    chosen = float(np.quantile(danger[truth_is_bad], 1 - sensitivity, method="lower"))
+    # Rounded down, so that the picture that decided it stays caught.
+    return math.floor(chosen * 1e6) / 1e6

@@ -99,14 +99,15 @@ def render_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         "",
         (
             f"An answer is given from {manifest['answer_threshold']:.2f} on: "
-            f"{point['coverage']:.0%} of the test images, {point['accuracy_of_answers']:.0%} of "
-            "those right. Suspicion of a malignant or pre-malignant lesion is raised from a summed "
-            f"probability of {manifest['triage_threshold']:.3f} on: sensitivity "
-            f"{point['malignant_sensitivity']:.0%}, specificity "
-            f"{point['malignant_specificity']:.0%} on the test images."
+            f"{_share(point['coverage'])} of the test images, "
+            f"{_share(point['accuracy_of_answers'])} of those right. Suspicion of a malignant or "
+            "pre-malignant lesion is raised from a summed probability of "
+            f"{manifest['triage_threshold']:.3f} on: sensitivity "
+            f"{_share(point['malignant_sensitivity'])}, specificity "
+            f"{_share(point['malignant_specificity'])} on the test images."
         ),
         "",
-        "| label | test images | precision | recall | F1 | AUC |",
+        "| label | test images | precision | recall (95 % interval) | F1 | AUC |",
         "|---|---|---|---|---|---|",
     ]
     for label in labels.labels:
@@ -114,13 +115,38 @@ def render_card(manifest: dict[str, Any], metrics: dict[str, Any]) -> str:
         note = " (too few to say)" if row["too_few_to_say"] else ""
         lines.append(
             f"| {label.name}{note} | {row['images']} | {row['precision']:.2f} | "
-            f"{row['recall']:.2f} | {row['f1']:.2f} | {row['auc']:.2f} |"
+            f"{row['recall']:.2f} {_range(row['recall_interval'], '.2f')} | {row['f1']:.2f} | "
+            f"{_number(row['auc'], '.2f')} |"
         )
     lines += ["", "## Weak spots", _WEAK[key], ""]
     return "\n".join(lines)
 
 
+def side_by_side(tables: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the lines of a Markdown table that compares sets of figures.
+
+    Args:
+        tables: figures by name, as :func:`mlcore.evaluate.evaluate` gives them.
+    """
+    lines = ["| measure | " + " | ".join(tables) + " |", "|---|" + "---|" * len(tables)]
+    for code, name in _NAMES.items():
+        cells = [_cell(t, code) if code in t["figures"] else "" for t in tables.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def _cell(table: dict[str, Any], code: str) -> str:
     figure = table["figures"][code]
-    low, high = figure["interval"]
-    return f"{figure['value']:.3f} ({low:.3f} to {high:.3f})"
+    return f"{_number(figure['value'], '.3f')} {_range(figure['interval'], '.3f')}"
+
+
+def _share(figure: dict[str, Any]) -> str:
+    return f"{_number(figure['value'], '.0%')} {_range(figure['interval'], '.0%')}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "not defined" if value is None else format(value, form)
+
+
+def _range(pair: list[float] | None, form: str) -> str:
+    return "" if pair is None else f"({format(pair[0], form)} to {format(pair[1], form)})"

@@ -1,4 +1,4 @@
-"""``python -m mlcore train|evaluate|predict|release|curate``: no Django, no server."""
+"""``python -m mlcore train|evaluate|predict|release|verify|curate``: no Django, no server."""
 
 from __future__ import annotations
 
@@ -9,18 +9,38 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlcore.bundle import RELEASES, ReleaseError, latest, load_release
+from mlcore.bundle import RELEASES, ReleaseError, latest, list_releases, new_folder
+from mlcore.card import side_by_side
 from mlcore.data.sets import DataError, data_root
 from mlcore.engines.base import EngineError
-from mlcore.imaging import ImageError, load_network_source
+from mlcore.golden import GoldenError, check_golden
+from mlcore.imaging import DEFAULT_LIMITS, ImageError, load_network_source
 from mlcore.labels import LABEL_SETS, UnknownLabelSetError, label_set
+from mlcore.networks.checkpoint import CheckpointError
 from mlcore.train.recipes import RECIPES, UnknownRecipeError, recipe_named
+from mlcore.train.run import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlcore.predictor import Predictor
+    from mlcore.train.loop import Pictures
+    from mlcore.train.recipes import Recipe
+
 _PREDICTION_BATCH = 16
-_KNOWN = (DataError, ReleaseError, UnknownLabelSetError, UnknownRecipeError, EngineError)
+_SPLITS = ("validation", "calibration", "test")
+_LOOKS = "how often the test split has been looked at, this time included"
+_DATA = "root of the image sets (default: MLCORE_DATA, else ../shared/data)"
+_KNOWN = (
+    DataError,
+    ReleaseError,
+    RunError,
+    GoldenError,
+    CheckpointError,
+    UnknownLabelSetError,
+    UnknownRecipeError,
+    EngineError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,35 +86,53 @@ def _parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="make a release of a finished run")
     _common(release)
-    release.add_argument("--version", required=True)
-    release.add_argument(
-        "--test-looks",
-        type=int,
-        required=True,
-        help="how often the test split has been looked at, this time included",
-    )
+    release.add_argument("--version", required=True, help="like 1.2.3; never one that exists")
+    release.add_argument("--test-looks", type=_looks, required=True, help=_LOOKS)
     release.add_argument("--releases", type=Path, default=RELEASES)
+    release.add_argument(
+        "--stopped", action="store_true", help="take a run that was stopped before its last epoch"
+    )
     release.set_defaults(run=_release)
 
     evaluate = commands.add_parser(
-        "evaluate", help="measure a release, or a finished run such as small_cnn, on a split"
+        "evaluate", help="measure releases and finished runs on one split, side by side"
     )
-    evaluate.add_argument("what", help="a recipe's name, or a label set for its newest release")
-    evaluate.add_argument("--split", default="test", choices=["validation", "calibration", "test"])
-    evaluate.add_argument("--data", type=Path)
+    evaluate.add_argument(
+        "what", nargs="+", help="a label set for its newest release, or a recipe for its run"
+    )
+    evaluate.add_argument("--split", default="validation", choices=_SPLITS)
+    evaluate.add_argument("--test-looks", type=_looks, help=f"with --split test: {_LOOKS}")
+    evaluate.add_argument("--json", action="store_true", help="every figure, as one JSON object")
+    evaluate.add_argument("--data", type=Path, help=_DATA)
     evaluate.add_argument("--runs", type=Path, default=Path("var/train"))
-    evaluate.add_argument("--seed", type=int, default=1)
+    evaluate.add_argument("--releases", type=Path, default=RELEASES)
+    evaluate.add_argument("--seed", type=int, default=1, help="of the runs")
     evaluate.set_defaults(run=_evaluate)
 
+    verify = commands.add_parser(
+        "verify", help="prove that releases are whole and still give their golden answers"
+    )
+    verify.add_argument("folders", nargs="*", type=Path, help="release folders (default: all)")
+    verify.add_argument("--engine", help="litert or tensorflow (default: MLCORE_ENGINE)")
+    verify.set_defaults(run=_verify)
+
     curate = commands.add_parser("curate", help="write the curation manifest of isic9 again")
-    curate.add_argument("--data", type=Path)
+    curate.add_argument("--data", type=Path, help=_DATA)
     curate.set_defaults(run=_curate)
     return parser
 
 
+def _looks(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        msg = "this time counts too, so it is at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return count
+
+
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--recipe", required=True, help=", ".join(sorted(RECIPES)))
-    command.add_argument("--data", type=Path, help="root of the image sets (default: MLCORE_DATA)")
+    command.add_argument("--data", type=Path, help=_DATA)
     command.add_argument("--runs", type=Path, default=Path("var/train"), help="folder of the runs")
     command.add_argument("--seed", type=int, default=1)
 
@@ -115,12 +153,15 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _rows(predictor: Any, paths: Sequence[Path]) -> list[dict[str, Any]]:
+def _rows(predictor: Predictor, paths: Sequence[Path]) -> list[dict[str, Any]]:
     pictures: dict[int, Any] = {}
     faults: dict[int, str] = {}
     for number, path in enumerate(paths):
         try:
-            pictures[number] = load_network_source(path.read_bytes())
+            with path.open("rb") as stream:
+                # One byte more than is allowed is enough to be refused.
+                data = stream.read(DEFAULT_LIMITS.max_bytes + 1)
+            pictures[number] = load_network_source(data)
         except ImageError as error:
             faults[number] = error.sentence
         except OSError as error:
@@ -151,27 +192,34 @@ def _in_words(row: dict[str, Any]) -> str:
     return f"{row['image']}: {row['top']} ({row['confidence']:.0%})"
 
 
-def _pictures(options: argparse.Namespace, recipe: Any, names: Sequence[str]) -> dict[str, Any]:
+def _pictures(
+    options: argparse.Namespace, recipe: Recipe, seed: int, names: Sequence[str]
+) -> dict[str, Pictures]:
     from mlcore.data.splits import load_split  # noqa: PLC0415 - only training reads the sets
     from mlcore.train.loop import Pictures  # noqa: PLC0415 - imports Keras
 
     root = data_root(options.data)
-    parts = load_split(recipe.label_set, root, seed=options.seed, with_ham=recipe.with_ham)
+    parts = load_split(recipe.label_set, root, seed=seed, with_ham=recipe.with_ham)
     keys = label_set(recipe.label_set).keys
     return {name: Pictures(parts[name], keys) for name in names}
 
 
-def _trained(options: argparse.Namespace, recipe: Any, parts: dict[str, Any]) -> Any:
-    from mlcore.train.loop import train  # noqa: PLC0415 - imports Keras
-
-    folder = options.runs / f"{recipe.name}-{options.seed}"
-    return train(recipe, parts["train"], parts["validation"], folder=folder, seed=options.seed)
+def _folder(options: argparse.Namespace, recipe: Recipe) -> Path:
+    return Path(options.runs / f"{recipe.name}-{options.seed}")
 
 
 def _train(options: argparse.Namespace) -> int:
+    from mlcore.train.loop import train  # noqa: PLC0415 - imports Keras
+
     recipe = recipe_named(options.recipe)
-    parts = _pictures(options, recipe, ("train", "validation"))
-    trained = _trained(options, recipe, parts)
+    parts = _pictures(options, recipe, options.seed, ("train", "validation"))
+    trained = train(
+        recipe,
+        parts["train"],
+        parts["validation"],
+        folder=_folder(options, recipe),
+        seed=options.seed,
+    )
     best = trained.history[trained.best_epoch]
     print(  # noqa: T201 - the command's result
         f"{recipe.name}: best epoch {trained.best_epoch + 1}, balanced accuracy "
@@ -182,11 +230,18 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
-    from mlcore.release import make_release  # noqa: PLC0415 - imports Keras
-
     recipe = recipe_named(options.recipe)
-    parts = _pictures(options, recipe, ("train", "validation", "calibration", "test"))
-    trained = _trained(options, recipe, parts)
+    new_folder(options.releases, recipe.label_set, options.version)
+    from mlcore.release import make_release  # noqa: PLC0415 - imports Keras
+    from mlcore.train.loop import load_trained  # noqa: PLC0415 - imports Keras
+
+    trained = load_trained(
+        recipe,
+        folder=_folder(options, recipe),
+        seed=options.seed,
+        even_if_stopped=options.stopped,
+    )
+    parts = _pictures(options, recipe, options.seed, ("train", *_SPLITS))
     made = make_release(
         recipe,
         trained,
@@ -203,41 +258,65 @@ def _release(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from mlcore.evaluate import evaluate  # noqa: PLC0415 - keeps the other commands light
 
-    if options.what in LABEL_SETS:
-        truth, chances, groups, key = _release_answers(options)
+    if options.split == "test" and options.test_looks is None:
+        msg = f"--split test needs --test-looks N: {_LOOKS}."
+        raise DataError(msg)
+    tables = {}
+    for what in options.what:
+        answers = _release_answers if what in LABEL_SETS else _run_answers
+        tables[what] = evaluate(*answers(options, what))
+    if options.json:
+        whole = {"split": options.split, "test_looks": options.test_looks, "figures": tables}
+        print(json.dumps(whole, indent=1))  # noqa: T201 - the result
     else:
-        truth, chances, groups, key = _run_answers(options)
-    print(json.dumps(evaluate(key, truth, chances, groups), indent=1))  # noqa: T201 - the result
+        print("\n".join(side_by_side(tables)))  # noqa: T201 - the result
     return 0
 
 
-def _release_answers(options: argparse.Namespace) -> tuple[Any, Any, Any, str]:
+def _release_answers(options: argparse.Namespace, key: str) -> tuple[str, Any, Any, list[str]]:
     import numpy as np  # noqa: PLC0415 - keeps the other commands light
     from PIL import Image  # noqa: PLC0415
 
     from mlcore.predictor import Predictor  # noqa: PLC0415
 
-    predictor = Predictor(load_release(latest(options.what)))
-    recipe = recipe_named(predictor.release.manifest["recipe"]["name"])
-    part = _pictures(options, recipe, (options.split,))[options.split]
+    predictor = Predictor.load(latest(key, options.releases))
+    facts = predictor.release.manifest
+    # The deal of the pictures it was trained on, or it would be measured on some of them.
+    recipe = recipe_named(facts["recipe"]["name"])
+    part = _pictures(options, recipe, facts["seed"], (options.split,))[options.split]
     chances = []
     for start in range(0, len(part), _PREDICTION_BATCH):
         batch = [Image.fromarray(a) for a in part.arrays[start : start + _PREDICTION_BATCH]]
         chances += [list(r.probabilities.values()) for r in predictor.predict(batch)]
-    groups = [record.group for record in part.records]
-    return part.labels, np.array(chances), groups, options.what
+    return key, part.labels, np.array(chances), [record.group for record in part.records]
 
 
-def _run_answers(options: argparse.Namespace) -> tuple[Any, Any, Any, str]:
+def _run_answers(options: argparse.Namespace, name: str) -> tuple[str, Any, Any, list[str]]:
     from mlcore.evaluate import softmax  # noqa: PLC0415 - keeps the other commands light
-    from mlcore.train.loop import predict_logits  # noqa: PLC0415
+    from mlcore.train.loop import load_trained, predict_logits  # noqa: PLC0415
 
-    recipe = recipe_named(options.what)
-    parts = _pictures(options, recipe, ("train", "validation", options.split))
-    trained = _trained(options, recipe, parts)
-    part = parts[options.split]
-    logits = predict_logits(trained.model, part.squares(recipe.side))
-    return part.labels, softmax(logits), [r.group for r in part.records], recipe.label_set
+    recipe = recipe_named(name)
+    trained = load_trained(recipe, folder=_folder(options, recipe), seed=options.seed)
+    part = _pictures(options, recipe, options.seed, (options.split,))[options.split]
+    chances = softmax(predict_logits(trained.model, part.squares(recipe.side)))
+    return recipe.label_set, part.labels, chances, [record.group for record in part.records]
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from mlcore.predictor import Predictor  # noqa: PLC0415 - keeps the other commands light
+
+    folders = options.folders or list_releases()
+    if not folders:
+        msg = f"There is no release under {RELEASES}."
+        raise ReleaseError(msg)
+    for folder in folders:
+        predictor = Predictor.load(folder, engine=options.engine)
+        worst = check_golden(predictor)
+        print(  # noqa: T201 - the command's result
+            f"{predictor.key} {predictor.version}: whole; golden answers within {worst:.1e} on "
+            f"{predictor.engine.name}"
+        )
+    return 0
 
 
 def _curate(options: argparse.Namespace) -> int:

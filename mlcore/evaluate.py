@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    Measure = Callable[[NDArray[np.int64]], float]
 
 _BINS = 15
 _REPLICATES = 2000
@@ -72,13 +75,16 @@ def area_under_curve(positive: NDArray[Any], score: NDArray[Any]) -> float:
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def interval(
-    measure: Callable[[NDArray[np.int64]], float], groups: Sequence[str], *, seed: int = 0
-) -> tuple[float, float]:
-    """Return a 95 % bootstrap interval of a measure over resampled groups.
+def intervals(
+    measures: Mapping[str, Measure], groups: Sequence[str], *, seed: int = 0
+) -> dict[str, tuple[float, float] | None]:
+    """Return a 95 % bootstrap interval of every measure over resampled groups.
+
+    All measures are taken of the same 2000 resamples. A resample in which a measure is not defined
+    (NaN) does not count for it; where that is every one, the interval is None.
 
     Args:
-        measure: takes indices of the chosen samples.
+        measures: each takes indices of the chosen samples.
         groups: one group a sample; a lesion's photographs are drawn together.
         seed: of the resampling.
     """
@@ -87,12 +93,38 @@ def interval(
         members.setdefault(group, []).append(index)
     pools = [np.array(pool) for pool in members.values()]
     rng = np.random.default_rng(seed)
-    values = []
+    values: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(_REPLICATES):
-        chosen = rng.integers(0, len(pools), len(pools))
-        values.append(measure(np.concatenate([pools[i] for i in chosen])))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+        drawn = rng.integers(0, len(pools), len(pools))
+        chosen = np.concatenate([pools[i] for i in drawn])
+        for name, measure in measures.items():
+            value = measure(chosen)
+            if not math.isnan(value):
+                values[name].append(value)
+    return {name: _middle(found) if found else None for name, found in values.items()}
+
+
+def _middle(values: list[float]) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _figures(measures: Mapping[str, Measure], groups: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return value and interval of every measure, ready for JSON: what is not defined is None."""
+    everything = np.arange(len(groups))
+    found = intervals(measures, groups)
+    return {
+        name: {"value": _rounded(measure(everything)), "interval": _rounded_pair(found[name])}
+        for name, measure in measures.items()
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
+
+
+def _rounded_pair(pair: tuple[float, float] | None) -> list[float] | None:
+    return None if pair is None else [round(value, 4) for value in pair]
 
 
 def evaluate(
@@ -110,14 +142,15 @@ def evaluate(
         groups: one group a sample.
 
     Returns:
-        JSON-ready figures: each of ``figures`` has ``value`` and a 95 % ``interval``.
+        JSON-ready figures: each of ``figures`` has ``value`` and a 95 % ``interval``, and so has
+        the recall of every one of ``labels``.
     """
     labels = label_set(key)
     guess = chances.argmax(axis=1)
     bad = np.array([label.malignant for label in labels.labels])
     codes = np.array([label.icd10 for label in labels.labels])
     danger = chances[:, bad].sum(axis=1)
-    measures: dict[str, Callable[[NDArray[np.int64]], float]] = {
+    measures: dict[str, Measure] = {
         "accuracy": lambda i: float((guess[i] == truth[i]).mean()),
         "balanced_accuracy": lambda i: balanced_accuracy(truth[i], guess[i]),
         "macro_precision": lambda i: macro_precision(truth[i], guess[i]),
@@ -129,30 +162,65 @@ def evaluate(
     if "melanoma" in labels.keys:
         melanoma = labels.keys.index("melanoma")
         measures["melanoma_recall"] = lambda i: _recall(truth[i], guess[i], melanoma)
-    everything = np.arange(len(truth))
-    figures = {
-        name: {
-            "value": round(measure(everything), 4),
-            "interval": [round(v, 4) for v in interval(measure, groups)],
-        }
-        for name, measure in measures.items()
-    }
     return {
         "images": len(truth),
         "groups": len(set(groups)),
-        "figures": figures,
-        "labels": _per_label(labels.keys, truth, guess, chances),
+        "figures": _figures(measures, groups),
+        "labels": _per_label(labels.keys, truth, chances, groups),
         "confusion": _confusion(truth, guess, len(labels.labels)),
     }
 
 
+def operating_point(
+    key: str,
+    truth: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    groups: Sequence[str],
+    *,
+    answer: float,
+    triage: float,
+) -> dict[str, dict[str, Any]]:
+    """Return what the two thresholds of a release do, each figure with its 95 % interval.
+
+    Args:
+        key: the label set.
+        truth: (n,) indices of the labels.
+        chances: (n, labels) calibrated probabilities.
+        groups: one group a sample.
+        answer: an answer is given from this probability of the first label on.
+        triage: suspicion is raised from this summed probability of malignant labels on.
+    """
+    bad = np.array([label.malignant for label in label_set(key).labels])
+    given = chances.max(axis=1) >= answer
+    right = chances.argmax(axis=1) == truth
+    raised = chances[:, bad].sum(axis=1) >= triage
+    is_bad = bad[truth]
+    measures: dict[str, Measure] = {
+        "coverage": lambda i: float(given[i].mean()),
+        "accuracy_of_answers": lambda i: _share(right[i], given[i]),
+        "malignant_sensitivity": lambda i: _share(raised[i], is_bad[i]),
+        "malignant_specificity": lambda i: _share(~raised[i], ~is_bad[i]),
+    }
+    return _figures(measures, groups)
+
+
+def _share(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    return float(what[among].mean()) if among.any() else float("nan")
+
+
 def _recall(truth: NDArray[Any], guess: NDArray[Any], k: int) -> float:
-    return float((guess[truth == k] == k).mean()) if (truth == k).any() else float("nan")
+    return _share(guess == k, truth == k)
 
 
 def _per_label(
-    keys: Sequence[str], truth: NDArray[Any], guess: NDArray[Any], chances: NDArray[Any]
+    keys: Sequence[str], truth: NDArray[Any], chances: NDArray[Any], groups: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
+    guess = chances.argmax(axis=1)
+    recalls: dict[str, Measure] = {
+        key: lambda i, k=k: _recall(truth[i], guess[i], k)  # type: ignore[misc] # k is bound here
+        for k, key in enumerate(keys)
+    }
+    found = intervals(recalls, groups)
     table = {}
     for k, key in enumerate(keys):
         hits = int(((guess == k) & (truth == k)).sum())
@@ -164,8 +232,9 @@ def _per_label(
             "images": there,
             "precision": round(precision, 4),
             "recall": round(recall, 4),
+            "recall_interval": _rounded_pair(found[key]),
             "f1": round(2 * precision * recall / total, 4) if total else 0.0,
-            "auc": round(area_under_curve(truth == k, chances[:, k]), 4),
+            "auc": _rounded(area_under_curve(truth == k, chances[:, k])),
             "too_few_to_say": there < _TOO_FEW,
         }
     return table

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from mlcore.bundle import write_release
+from mlcore.bundle import ReleaseError, new_folder, write_release
 from mlcore.calibrate import (
     MIN_COVERAGE,
     TARGET_RISK,
@@ -24,13 +24,20 @@ from mlcore.calibrate import (
 )
 from mlcore.card import render_card
 from mlcore.data.splits import digest_of
-from mlcore.evaluate import evaluate, softmax
+from mlcore.evaluate import evaluate, operating_point, softmax
+from mlcore.golden import TOLERANCE, same_ranking, write_golden
+from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_released, round_to_half
+from mlcore.networks.efficientnet_lite import SCALES
 from mlcore.quality import QualityLimits, measure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
 
     from mlcore.bundle import Release
     from mlcore.train.loop import Pictures, Trained
@@ -38,7 +45,6 @@ if TYPE_CHECKING:
 
 # Share of the training pictures that each bound of the quality gate may refuse.
 _QUALITY_SHARE = 0.002
-_PARITY = 1e-3
 _PARITY_PICTURES = 64
 
 
@@ -72,32 +78,37 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
 
     Raises:
         ParityError: the serving file disagrees with the Keras network.
-        ReleaseError: the version exists or is none, or the release is too large.
+        ReleaseError: the version exists or is none, the network gives no map, or the release is
+            too large.
     """
+    # First of all: a release that cannot be written must not cost a look at the test split.
+    new_folder(releases, recipe.label_set, version)
+    if recipe.network not in SCALES:
+        msg = f"{recipe.network} is there to compare with (mlcore evaluate) and gives no map."
+        raise ReleaseError(msg)
     labels = label_set(recipe.label_set)
     model = build_released(trained.model, recipe.network, recipe.side)
     round_to_half(model)
-    logits = {name: _logits(model, parts[name], recipe.side) for name in parts if name != "train"}
+    logits = {
+        name: _answers(model, part.squares(recipe.side))
+        for name, part in parts.items()
+        if name != "train"
+    }
     calibration = parts["calibration"]
-    temperature = fit_temperature(logits["calibration"], calibration.labels)
+    temperature = round(fit_temperature(logits["calibration"], calibration.labels), 6)
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
     chosen = choose_threshold(calibration.labels, chances["calibration"])
     bad = np.array([label.malignant for label in labels.labels])
     triage = choose_triage_threshold(
         bad[calibration.labels], chances["calibration"][:, bad].sum(axis=1)
     )
-    metrics = {
-        name: evaluate(
-            recipe.label_set,
-            parts[name].labels,
-            chances[name],
-            [record.group for record in parts[name].records],
-        )
-        for name in ("validation", "calibration", "test")
-    }
-    for name, table in metrics.items():
-        table["operating_point"] = _operating_point(
-            parts[name].labels, chances[name], chosen["threshold"], triage, bad
+    metrics = {}
+    for name in ("validation", "calibration", "test"):
+        groups = [record.group for record in parts[name].records]
+        answers = (recipe.label_set, parts[name].labels, chances[name], groups)
+        metrics[name] = evaluate(*answers)
+        metrics[name]["operating_point"] = operating_point(
+            *answers, answer=chosen["threshold"], triage=triage
         )
     metrics["calibration"]["risk_coverage"] = risk_coverage(
         calibration.labels, chances["calibration"]
@@ -108,14 +119,14 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         "labels": list(labels.keys),
         "network": recipe.network,
         "input_side": recipe.side,
-        "temperature": round(temperature, 6),
+        "temperature": temperature,
         "answer_threshold": chosen["threshold"],
         "answer_rule": {
             "target_risk": TARGET_RISK,
             "min_coverage": MIN_COVERAGE,
             "on_calibration": chosen,
         },
-        "triage_threshold": round(triage, 6),
+        "triage_threshold": triage,
         "quality": asdict(_quality_limits(parts["train"])),
         "recipe": recipe.as_dict(),
         "seed": seed,
@@ -136,7 +147,15 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         # The parity is that of the files as they are shipped, loaded as they will be.
         saved = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
         (folder / "model.tflite").write_bytes(_convert(saved, folder))
-        manifest["parity"] = _prove_parity(folder, saved, calibration, recipe.side)
+
+        def judge(pictures: Sequence[Picture]) -> NDArray[Any]:
+            squares = np.stack([to_array(picture, recipe.side) for picture in pictures])
+            return softmax(_answers(saved, squares), temperature)
+
+        golden = write_golden(folder, recipe.label_set, judge)
+        shown = [to_array(picture, recipe.side) for picture in golden]
+        shown += list(calibration.squares(recipe.side)[_spread(len(calibration))])
+        manifest["parity"] = _prove_parity(folder, saved, np.stack(shown))
         everything = {"figures": metrics, "history": trained.history}
         (folder / "metrics.json").write_text(
             json.dumps(everything, indent=1) + "\n", encoding="utf-8"
@@ -146,8 +165,8 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     return write_release(releases, manifest, fill)
 
 
-def _logits(model: keras.Model, pictures: Pictures, side: int) -> Any:
-    squares = pictures.squares(side)
+def _answers(model: keras.Model, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return logits (n, labels) of uint8 squares (n, side, side, 3)."""
     parts = [
         np.asarray(model.predict_on_batch(squares[i : i + 32].astype(np.float32))["logits"])
         for i in range(0, len(squares), 32)
@@ -155,19 +174,9 @@ def _logits(model: keras.Model, pictures: Pictures, side: int) -> Any:
     return np.concatenate(parts)
 
 
-def _operating_point(
-    truth: Any, chances: Any, answer: float, triage: float, bad: Any
-) -> dict[str, float]:
-    given = chances.max(axis=1) >= answer
-    right = chances.argmax(axis=1) == truth
-    danger = chances[:, bad].sum(axis=1) >= triage
-    is_bad = bad[truth]
-    return {
-        "coverage": round(float(given.mean()), 4),
-        "accuracy_of_answers": round(float(right[given].mean()), 4) if given.any() else 0.0,
-        "malignant_sensitivity": round(float(danger[is_bad].mean()), 4),
-        "malignant_specificity": round(float((~danger[~is_bad]).mean()), 4),
-    }
+def _spread(count: int) -> NDArray[np.int64]:
+    """Return evenly spaced indices, so that every label is among the pictures of the parity."""
+    return np.unique(np.linspace(0, count - 1, min(count, _PARITY_PICTURES)).astype(np.int64))
 
 
 def _quality_limits(training: Pictures) -> QualityLimits:
@@ -211,22 +220,18 @@ def _compress(path: Path) -> None:
             archive.writestr(name, data)
 
 
-def _prove_parity(
-    folder: Path, model: keras.Model, pictures: Pictures, side: int
-) -> dict[str, float]:
+def _prove_parity(folder: Path, model: keras.Model, squares: NDArray[np.uint8]) -> dict[str, float]:
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - a large library
 
-    squares = pictures.squares(side)[:_PARITY_PICTURES].astype(np.float32)
     runner = Interpreter(model_path=str(folder / "model.tflite")).get_signature_runner()
     name = next(iter(runner.get_input_details()))
-    ours = np.concatenate([runner(**{name: x[None]})["logits"] for x in squares])
-    theirs = np.asarray(model.predict_on_batch(squares)["logits"])
-    worst = float(np.abs(softmax(ours) - softmax(theirs)).max())
-    same = bool((ours.argsort(axis=1) == theirs.argsort(axis=1)).all())
-    if worst > _PARITY or not same:
+    logits = [runner(**{name: square[None].astype(np.float32)})["logits"] for square in squares]
+    ours, theirs = softmax(np.concatenate(logits)), softmax(_answers(model, squares))
+    worst = float(np.abs(ours - theirs).max())
+    if worst > TOLERANCE or not same_ranking(ours, theirs):
         msg = (
-            f"LiteRT and Keras differ by {worst:.2e} (allowed {_PARITY}), ranking "
-            f"{'the same' if same else 'different'}; nothing was released."
+            f"LiteRT and Keras differ by {worst:.2e} (allowed {TOLERANCE}) or rank the labels "
+            "differently; nothing was released."
         )
         raise ParityError(msg)
     return {"pictures": len(squares), "greatest_difference": worst}

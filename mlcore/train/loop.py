@@ -19,7 +19,7 @@ from mlcore.imaging import network_source, to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_trainable
 from mlcore.train.augment import augment
-from mlcore.train.run import Run
+from mlcore.train.run import Run, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ class Trained:
         model: the network with the weights of the best epoch, from pictures to logits.
         history: one dict of figures an epoch.
         best_epoch: counted from 0.
-        pictures_per_second: of the training steps.
+        pictures_per_second: of the training steps of this call; 0 where there were none.
     """
 
     model: keras.Model
@@ -151,6 +151,42 @@ def train(
         )
     run.load_best(model)
     return Trained(model, run.history, run.best, pictures / seconds if seconds else 0.0)
+
+
+def load_trained(
+    recipe: Recipe, *, folder: Path, seed: int, even_if_stopped: bool = False
+) -> Trained:
+    """Return a run that is over, as :func:`train` returned it.
+
+    Args:
+        recipe: of the run.
+        folder: of the run.
+        seed: of the run.
+        even_if_stopped: take a run that was stopped early too, if it got to the last input size.
+
+    Raises:
+        RunError: there is no such run, or it is not over.
+    """
+    run = Run.open(folder, recipe, seed)
+    epochs = [stage.side for stage in recipe.stages for _ in range(stage.epochs)]
+    over = _finished(run, recipe, epochs)
+    if even_if_stopped:
+        over = run.epoch > 0 and epochs[run.best] == recipe.side
+    if not over:
+        msg = (
+            f"The run in {folder} is not over: {run.epoch} of {len(epochs)} epochs are done. "
+            f"Go on with: python -m mlcore train --recipe {recipe.name}"
+        )
+        raise RunError(msg)
+    model = build_trainable(
+        recipe.network,
+        len(label_set(recipe.label_set).labels),
+        dropout=recipe.dropout,
+        freeze_normalisation=recipe.freeze_normalisation,
+        imagenet=False,
+    )
+    run.load_best(model)
+    return Trained(model, run.history, run.best, 0.0)
 
 
 def _finished(run: Run, recipe: Recipe, epochs: list[int]) -> bool:
