@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
@@ -11,11 +13,12 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
 
-from classifier.choices import ActorKind, Modality, State
+from classifier.choices import ActorKind, Modality, ReviewState, State
 from classifier.models import Analysis, LabelSet, Transition
 from classifier.services import audit
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.moves import move, person
+from classifier.services.patients import broken_constraint
 
 if TYPE_CHECKING:
     from classifier.models import Image, User
@@ -25,22 +28,45 @@ logger = logging.getLogger(__name__)
 # Never one softmax over both kinds of picture: it would learn the camera.
 LABEL_SET_OF = {Modality.DERMOSCOPY: LabelSet.ISIC9, Modality.CLINICAL: LabelSet.CLINICAL5}
 
+# A nudge is sent while a person waits for the page: so many seconds for a broker that hangs ...
+_NUDGE_SECONDS = 2
+# ... and then none is sent for so long, about one sweep, so that twelve images wait once.
+_SILENCE_SECONDS = 10.0
+_NUDGE_OPTIONS = {
+    "socket_connect_timeout": _NUDGE_SECONDS,
+    "socket_timeout": _NUDGE_SECONDS,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_max": 0,
+    "connect_retries_timeout": _NUDGE_SECONDS,
+}
+
+
+@dataclass
+class Broker:
+    """What this process knows of the broker.
+
+    Attributes:
+        silent_until: no nudge is sent before this moment of the monotonic clock.
+    """
+
+    silent_until: float = 0.0
+
+
+BROKER = Broker()
+
 
 def request_analysis(*, image: Image, by: User) -> Analysis:
     """Queue the analysis of an image; call it in the transaction that stores the image.
 
     A worker is woken when the transaction commits; should that message be lost, the sweep finds
     the row.
+
+    Raises:
+        ConflictError: the image is waiting for an analysis already.
     """
     with transaction.atomic():
-        analysis = Analysis.objects.create(
-            clinic_id=image.clinic_id,
-            patient_id=image.patient_id,
-            image=image,
-            label_set=LABEL_SET_OF[Modality(image.modality)],
-            modality=image.modality,
-            requested_by=by,
-        )
+        analysis = _queue(image, by)
         Transition.objects.create(
             analysis=analysis,
             to_state=State.QUEUED,
@@ -55,8 +81,32 @@ def request_analysis(*, image: Image, by: User) -> Analysis:
     return analysis
 
 
+def _queue(image: Image, by: User) -> Analysis:
+    try:
+        with transaction.atomic():
+            return Analysis.objects.create(
+                clinic_id=image.clinic_id,
+                patient_id=image.patient_id,
+                image=image,
+                label_set=LABEL_SET_OF[Modality(image.modality)],
+                modality=image.modality,
+                requested_by=by,
+            )
+    except IntegrityError as error:
+        if _waits_already(error):
+            raise ConflictError(_("This image is already waiting for an analysis.")) from error
+        raise
+
+
+def _waits_already(error: IntegrityError) -> bool:
+    return broken_constraint(error) == "analysis_one_waiting"
+
+
 def retry_analysis(*, analysis: Analysis, by: User, reason: str) -> None:
     """Queue a failed or rejected analysis again; the attempts are counted afresh.
+
+    A rejected one lets go of its result, which stays on record with the image and its reviews: what
+    the next attempt says must be read and reviewed anew.
 
     Raises:
         RuleError: no reason, or the analysis is in no state to be tried again.
@@ -75,6 +125,11 @@ def retry_analysis(*, analysis: Analysis, by: User, reason: str) -> None:
         attempts_forgiven=analysis.attempt,
         failure_code="",
         failure_reference="",
+        prediction=None,
+        decision="",
+        top_label="",
+        triage_rank=Analysis._meta.get_field("triage_rank").get_default(),
+        review_state=ReviewState.PENDING,
     )
     transaction.on_commit(wake_worker, robust=True)
 
@@ -117,17 +172,29 @@ def _personal_move(
                     reason=reason,
                 )
     except IntegrityError as error:
-        # Another analysis of the same image is waiting already.
-        raise RuleError(_("This image is already waiting for an analysis.")) from error
+        if _waits_already(error):
+            raise RuleError(_("This image is already waiting for an analysis.")) from error
+        raise
     if not moved:
         raise ConflictError(_("The analysis has moved on meanwhile. Look again."))
 
 
 def wake_worker() -> None:
-    """Tell a worker that something is due. A broker that is away costs a log line, no more."""
+    """Tell a worker that something is due.
+
+    A broker that is away or hangs costs a log line and two seconds at most, no more: after one
+    failure this process sends nothing for a while, and the sweep finds what waits.
+    """
     from classifier.tasks.analysis import run_analyses_task  # noqa: PLC0415 - tasks call services
 
+    if time.monotonic() < BROKER.silent_until:
+        return
+    app = run_analyses_task.app
     try:
-        run_analyses_task.apply_async(retry=False, expires=60)
+        with app.connection_for_write(
+            connect_timeout=_NUDGE_SECONDS, transport_options=_NUDGE_OPTIONS
+        ) as connection:
+            run_analyses_task.apply_async(connection=connection, retry=False, expires=60)  # type: ignore[call-arg]  # the stubs leave Celery's own option out
     except (OperationalError, KombuError, RedisError, OSError):
+        BROKER.silent_until = time.monotonic() + _SILENCE_SECONDS
         logger.warning("The broker does not answer; the sweep will find the queued analysis.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -32,21 +32,26 @@ def register_release(*, folder: Path) -> tuple[ModelVersion, bool]:
         RuleError: another release of this version is registered already.
     """
     release = load_release(folder)
-    known = ModelVersion.objects.filter(artefact_sha256=release.artefact_sha256).first()
-    if known is not None:
-        return known, False
-    if ModelVersion.objects.filter(label_set=release.key, version=release.version).exists():
+    known = ModelVersion.objects.filter(artefact_sha256=release.artefact_sha256)
+    if (version := known.first()) is not None:
+        return version, False
+    try:
+        with transaction.atomic():
+            version = ModelVersion.objects.create(
+                label_set=LabelSet(release.key),
+                version=release.version,
+                artefact_sha256=release.artefact_sha256,
+                manifest=release.manifest,
+                metrics=release.metrics(),
+            )
+    except IntegrityError as error:
+        # Somebody registered the same release at this moment, or another one of this version ever.
+        if (version := known.first()) is not None:
+            return version, False
         raise RuleError(
             _("%(key)s %(version)s is registered with other files. Give the release a new version.")
             % {"key": release.key, "version": release.version}
-        )
-    version = ModelVersion.objects.create(
-        label_set=LabelSet(release.key),
-        version=release.version,
-        artefact_sha256=release.artefact_sha256,
-        manifest=release.manifest,
-        metrics=release.metrics(),
-    )
+        ) from error
     audit.record(action="model_version.registered", subject=version, sha256=version.artefact_sha256)
     return version, True
 
@@ -80,18 +85,25 @@ def activate_version(*, version: ModelVersion, by: User | None = None) -> None:
 def roll_back(*, label_set: str, by: User | None = None) -> ModelVersion:
     """Let the version that answered before the present one answer again, and return it.
 
+    Rolling back twice goes back two versions: what somebody rolled back from does not come back
+    by itself, however often the button is pressed, but only when it is activated by name.
+
     Raises:
         RuleError: there is no earlier one, or its files are missing or were changed.
     """
-    earlier = (
-        ModelVersion.objects.filter(label_set=label_set, active=False, activated_at__isnull=False)
-        .order_by("-activated_at")
-        .first()
+    siblings = list(
+        ModelVersion.objects.select_for_update().filter(label_set=label_set).order_by("pk")
     )
-    if earlier is None:
+    present = next((version for version in siblings if version.active), None)
+    earlier = [version for version in siblings if version.activated_at and not version.active]
+    if present is None or not earlier:
         raise RuleError(_("No earlier version has been active."))
-    activate_version(version=earlier, by=by)
-    return earlier
+    chosen = max(earlier, key=lambda version: version.activated_at or version.registered_at)
+    activate_version(version=chosen, by=by)
+    # The audit trail keeps when it was active; this column only says where a roll-back leads to.
+    ModelVersion.objects.filter(pk=present.pk).update(activated_at=None)
+    chosen.refresh_from_db()
+    return chosen
 
 
 def release_folder(version: ModelVersion) -> Path:

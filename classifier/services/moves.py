@@ -1,7 +1,9 @@
-"""Moving an analysis from one state to another: the only code that does.
+"""Moving an analysis from one state to another.
 
 A move is a conditional update: it happens only while the row still is where the caller believes
 it to be, so two workers, a sweep and a person cannot both win. Every move leaves a transition row.
+Nothing else moves a row, but for the claim, which moves many from queued to running in one
+statement (``classifier.services.claims``).
 """
 
 from __future__ import annotations
@@ -133,7 +135,7 @@ def move(
             analysis_id=analysis_id,
             from_state=origin,
             to_state=target,
-            attempt=facts.get("attempt", attempt),
+            attempt=attempt,
             actor_kind=actor.kind,
             actor=actor.user,
             worker=actor.worker,

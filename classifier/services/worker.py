@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
@@ -31,6 +32,7 @@ from classifier.services.claims import (
 from classifier.services.model_versions import verified_release
 from classifier.services.moves import move
 from classifier.services.moves import worker as worker_actor
+from mlcore.bundle import ReleaseError
 from mlcore.labels import TRIAGE_ORDER, UNJUDGED_RANK
 from mlcore.predictor import Predictor
 
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_predictors: dict[UUID, Predictor] = {}
+# The loaded version of each label set: a switch to another lets go of the one before.
+_predictors: dict[str, tuple[UUID, Predictor]] = {}
 _predictors_lock = threading.Lock()
 
 
@@ -73,11 +76,11 @@ def predictor_for(version: ModelVersion) -> Predictor:
         ReleaseError: its files are missing or were changed.
     """
     with _predictors_lock:
-        found = _predictors.get(version.pk)
-        if found is None:
-            found = Predictor(verified_release(version), engine=settings.MLCORE_ENGINE)
-            _predictors[version.pk] = found
-        return found
+        pk, predictor = _predictors.get(version.label_set, (None, None))
+        if predictor is None or pk != version.pk:
+            predictor = Predictor(verified_release(version), engine=settings.MLCORE_ENGINE)
+            _predictors[version.label_set] = (version.pk, predictor)
+        return predictor
 
 
 def run_batch(*, worker: str) -> int:
@@ -88,6 +91,9 @@ def run_batch(*, worker: str) -> int:
 
     Returns:
         How many rows were claimed; 0 when nothing is due.
+
+    Raises:
+        SoftTimeLimitExceeded: the batch took too long; what was not finished is queued again.
     """
     claimed = claim_batch(worker=worker)
     if claimed is None:
@@ -95,17 +101,30 @@ def run_batch(*, worker: str) -> int:
     analyses = list(
         Analysis.objects.filter(pk__in=claimed.attempts).select_related("image").order_by("pk")
     )
-    jobs = []
     for analysis in analyses:
         analysis.attempt = claimed.attempts[analysis.pk]
+    try:
+        _run(_read_all(analyses, worker), claimed, worker)
+    except SoftTimeLimitExceeded:
+        # Where a row is done already, putting it back changes nothing.
+        for analysis in analyses:
+            _try_later(analysis, worker, "time_limit")
+        raise
+    return len(analyses)
+
+
+def _read_all(analyses: Sequence[Analysis], worker: str) -> list[_Job]:
+    jobs = []
+    for analysis in analyses:
         try:
             jobs.append(_read(analysis))
+        except SoftTimeLimitExceeded:
+            raise
         except InputFaultError as fault:
             _fail(analysis, worker, fault.code)
         except Exception:  # noqa: BLE001 - whatever storage or decoder raise, the row must move
             _try_later(analysis, worker, "storage_error")
-    _run(jobs, claimed, worker)
-    return len(analyses)
+    return jobs
 
 
 def _read(analysis: Analysis) -> _Job:
@@ -130,7 +149,14 @@ def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
     try:
         predictor = predictor_for(claimed.model_version)
         results = predictor.predict([job.picture for job in jobs])
-    except Exception:
+    except SoftTimeLimitExceeded:
+        raise
+    except ReleaseError:
+        # No picture is to blame, so none is tried by itself.
+        for job in jobs:
+            _try_later(job.analysis, worker, "release_error")
+        return
+    except Exception:  # whatever an engine raises, the rows must move
         if len(jobs) > 1:
             logger.exception("A batch of %d broke; its rows are run one by one.", len(jobs))
             for job in jobs:
@@ -140,11 +166,26 @@ def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
         return
     network_ms = (time.perf_counter() - started) * 1000 / len(jobs)
     for job, result in zip(jobs, results, strict=True):
-        try:
-            _complete(job, result, predictor, claimed.model_version, worker, network_ms)
-        except (OperationalError, InterfaceError):
-            # The lease runs out and the row is taken again; nothing is written twice.
-            logger.exception("The result of %s could not be stored now.", job.analysis.pk)
+        _complete_or_put_back(job, result, predictor, claimed.model_version, worker, network_ms)
+
+
+def _complete_or_put_back(
+    job: _Job,
+    result: Result,
+    predictor: Predictor,
+    version: ModelVersion,
+    worker: str,
+    network_ms: float,
+) -> None:
+    try:
+        _complete(job, result, predictor, version, worker, network_ms)
+    except (OperationalError, InterfaceError):
+        # The lease runs out and the row is taken again; nothing is written twice.
+        logger.exception("The result of %s could not be stored now.", job.analysis.pk)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:  # noqa: BLE001 - one bad result must not cost its neighbours theirs
+        _try_later(job.analysis, worker, "result_error")
 
 
 def _complete(
@@ -231,7 +272,10 @@ def _rank(prediction: Prediction) -> int:
 
 
 def _try_later(analysis: Analysis, worker: str, code: str) -> None:
-    """Put a row back after a fault that may pass, or fail it when no attempt is left."""
+    """Put a row back after a fault that may pass, or fail it when no attempt is left.
+
+    Call it where the fault is handled: it goes to the log with a reference number.
+    """
     reference = new_reference()
     logger.exception(  # noqa: LOG004 - called while the fault is handled
         "%s: %s, reference %s", analysis.pk, code, reference

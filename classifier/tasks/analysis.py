@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 
 from celery import shared_task
 from django.utils import timezone
@@ -14,9 +13,6 @@ from classifier.services.analyses import wake_worker
 from classifier.services.claims import sweep_lost_leases
 from classifier.services.worker import run_batch
 
-# A nudge works for so long before it makes way for other messages; below the soft limit.
-_WORK_SECONDS = 45
-
 
 def worker_name() -> str:
     """Return a name for this process that an operator recognises."""
@@ -25,12 +21,13 @@ def worker_name() -> str:
 
 @shared_task(name="classifier.tasks.analysis.run_analyses_task", time_limit=120, soft_time_limit=90)
 def run_analyses_task() -> None:
-    """Run due analyses until none is left. Safe to run twice: a row is claimed by one worker."""
-    deadline = time.monotonic() + _WORK_SECONDS
-    while run_batch(worker=worker_name()):
-        if time.monotonic() > deadline:
-            wake_worker()
-            return
+    """Run one batch of due analyses. Safe to run twice: a row is claimed by one worker.
+
+    What else is due gets a message of its own: a worker that is told to stop finishes its message,
+    and so stops after one batch, however long the queue is.
+    """
+    if run_batch(worker=worker_name()) and Analysis.objects.due(timezone.now()).exists():
+        wake_worker()
 
 
 @shared_task(
