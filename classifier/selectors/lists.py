@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import Case, F, When
+from django.db.models import Case, F, PositiveSmallIntegerField, Q, When
 from django.utils import timezone
 
 from classifier.choices import ReviewState, State
@@ -78,7 +78,11 @@ def worklist(user: User, *, tab: str, cursor: str = "") -> ListPage:
     Its rows therefore all count as the worst group, which they may be, and only age orders them.
     """
     mine = Analysis.objects.visible_to(user).annotate(
-        urgency=Case(When(clinic__blinded_first=True, then=0), default=F("triage_rank"))
+        urgency=Case(
+            When(clinic__blinded_first=True, then=0),
+            default=F("triage_rank"),
+            output_field=PositiveSmallIntegerField(),
+        )
     )
     order: tuple[str, ...] = ("urgency", "created_at", "id")
     if tab == "deferred":
@@ -114,15 +118,24 @@ def history_rows(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
     """Return the analyses that match the filters, as far as the person may see them.
 
     A filter by label or decision finds only what is revealed to the person: an empty or full list
-    would otherwise tell the answer.
+    would otherwise tell the answer. For the same reason a hidden rejection is found among what is
+    done.
     """
+    revealed = Analysis.objects.revealed_to(user)
     by_answer = filters.get("label") or filters.get("decision")
-    rows = Analysis.objects.revealed_to(user) if by_answer else Analysis.objects.visible_to(user)
+    rows = revealed if by_answer else Analysis.objects.visible_to(user)
+    state = filters.get("state")
+    if state == State.SUCCEEDED:
+        hidden_rejection = Q(state=State.REJECTED) & ~Q(pk__in=revealed.values("pk"))
+        rows = rows.filter(Q(state=State.SUCCEEDED) | hidden_rejection)
+    elif state == State.REJECTED:
+        rows = rows.filter(state=State.REJECTED, pk__in=revealed.values("pk"))
+    elif state:
+        rows = rows.filter(state=state)
     exact = {
         "top_label": filters.get("label"),
         "decision": filters.get("decision"),
         "modality": filters.get("modality"),
-        "state": filters.get("state"),
         "review_state": filters.get("review"),
         "model_version": filters.get("version"),
         "last_reviewer": filters.get("reviewer"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from classifier.choices import Decision, ReviewState, Verdict
+from classifier.choices import Decision, ReviewState, State, Verdict
 from classifier.models import OTHER_DIAGNOSIS, Analysis, Review
 from classifier.services import audit
 from classifier.services.errors import ConflictError, RuleError
@@ -51,7 +51,7 @@ def save_review(  # noqa: PLR0913 - one form's fields
         ConflictError: somebody reviewed meanwhile; nothing was saved.
     """
     prediction = analysis.prediction
-    if prediction is None:
+    if prediction is None or analysis.state not in {State.SUCCEEDED, State.REJECTED}:
         raise RuleError(_("There is no answer to review yet."))
     if not Analysis.objects.revealed_to(by).filter(pk=analysis.pk).exists():
         raise RuleError(_("Save your own reading first."))
@@ -59,7 +59,10 @@ def save_review(  # noqa: PLR0913 - one form's fields
     diagnosis = _final_diagnosis(analysis, choice, diagnosis, diagnosis_text, reason)
     with transaction.atomic():
         claimed = Analysis.objects.filter(
-            pk=analysis.pk, review_count=expected_number, prediction=prediction
+            pk=analysis.pk,
+            review_count=expected_number,
+            prediction=prediction,
+            state=analysis.state,
         ).update(
             review_count=expected_number + 1,
             review_state=_STATE_AFTER[choice],

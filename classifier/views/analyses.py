@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from classifier.forms.reviews import ReadingForm, ReasonForm, ReviewForm
 from classifier.models import Analysis, Prediction
 from classifier.selectors.maps import overlay_png
-from classifier.selectors.results import result_page
+from classifier.selectors.results import result_page, veil
 from classifier.services.analyses import cancel_analysis, retry_analysis
 from classifier.services.errors import RuleError
 from classifier.views.access import person, visible_or_404, writable_or_403
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 STOP_POLLING = 286
 # Seconds between two questions: quick at first, because most answers take one.
 _POLLS = (1, 1, 1, 2, 2, 3, 5, 8, 10)
+# Counting stops here; the interval has long stopped growing.
+_MOST_POLLS = 1_000
 
 
 def all_of_page() -> Any:
@@ -60,7 +62,16 @@ def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> di
         ),
         "reason_form": ReasonForm(),
     }
-    return {"page": page, "analysis": analysis, "poll_after": _POLLS[0], "poll": 0} | fresh | forms
+    return {"page": page, "analysis": analysis} | _poll_facts(analysis, 0) | fresh | forms
+
+
+def _poll_facts(analysis: Analysis, poll: int) -> dict[str, Any]:
+    """Return how the page asks next: the question's number, when, and what it knows by then."""
+    return {
+        "poll": poll,
+        "poll_after": _POLLS[min(poll, len(_POLLS) - 1)],
+        "seen": f"{analysis.state}-{analysis.attempt}",
+    }
 
 
 @require_safe
@@ -68,16 +79,15 @@ def analysis_status(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Answer the page's question "is it done?"; the interval grows with every question."""
     analysis = visible_or_404(all_of_page(), person(request), pk)
     try:
-        poll = max(0, int(request.GET.get("poll", "0"))) + 1
+        poll = min(max(0, int(request.GET.get("poll", "0"))), _MOST_POLLS) + 1
     except ValueError:
         poll = 1
-    context = {
-        "analysis": analysis,
-        "poll": poll,
-        "poll_after": _POLLS[min(poll, len(_POLLS) - 1)],
-    }
+    if not Analysis.objects.revealed_to(person(request)).filter(pk=analysis.pk).exists():
+        veil(analysis)
+    context = {"analysis": analysis} | _poll_facts(analysis, poll)
     if analysis.is_waiting:
-        return render(request, "analyses/_waiting.html", context)
+        context["news"] = request.GET.get("seen") != context["seen"]
+        return render(request, "analyses/_status.html", context)
     response = render(request, "analyses/_finished.html", context, status=STOP_POLLING)
     # The whole page is loaded anew: it shows the reading form, or the answer.
     response.headers["HX-Refresh"] = "true"
@@ -121,6 +131,14 @@ def _moved(
     user = person(request)
     analysis = writable_or_403(all_of_page(), user, pk)
     form = ReasonForm(request.POST)
+    hidden = (
+        analysis.prediction_id is not None
+        and not Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists()
+    )
+    if hidden:
+        # Whether it can be tried again would tell whether it was rejected.
+        messages.error(request, _("Save your own reading first."))
+        return redirect(analysis)
     if not form.is_valid():
         context = detail_context(request, analysis, reason_form=form)
         return render(request, "analyses/detail.html", context, status=422)

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.http import StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from classifier.forms.filters import HistoryFilterForm
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 # A cell that begins with one of these is a formula to a spreadsheet.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = tuple(
+    "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
 
 
 @require_safe
@@ -44,7 +48,7 @@ def worklist_page(request: HttpRequest) -> HttpResponse:
         "tab": tab,
         "counts": worklist_counts(user),
         "most_counted": MOST_COUNTED,
-        "listed": worklist(user, tab=tab, cursor=request.GET.get("page", "")),
+        "listed": worklist(user, tab=tab, cursor=request.GET.get("cursor", "")),
     }
     return render(request, "lists/worklist.html", context)
 
@@ -56,11 +60,11 @@ def history_page(request: HttpRequest) -> HttpResponse:
     form = HistoryFilterForm(request.GET, user=user)
     filters = form.cleaned_data if form.is_valid() else {}
     kept = request.GET.copy()
-    kept.pop("page", None)
+    kept.pop("cursor", None)
     context = {
         "form": form,
         "query": kept.urlencode(),
-        "listed": history(user, filters, cursor=request.GET.get("page", "")),
+        "listed": history(user, filters, cursor=request.GET.get("cursor", "")),
         "csv_max_rows": settings.CSV_MAX_ROWS,
     }
     return render(request, "lists/history.html", context, status=200 if form.is_valid() else 400)
@@ -99,13 +103,13 @@ def _csv_lines(user: Any, filters: dict[str, Any]) -> Iterator[str]:
     writer = csv.writer(_Echo())
     # Spreadsheets take a file without this mark for some other encoding.
     yield "\ufeff" + writer.writerow(CSV_HEADER)
-    number = 0
-    for number, row in enumerate(  # noqa: B007 - the last number is used below
-        csv_rows(user, filters, most=settings.CSV_MAX_ROWS), start=1
-    ):
+    most: int = settings.CSV_MAX_ROWS
+    for number, row in enumerate(csv_rows(user, filters, most=most + 1)):
+        if number == most:
+            cut = _("Cut after %(rows)d rows; narrow the filters for the rest.") % {"rows": most}
+            yield writer.writerow([cut])
+            return
         yield writer.writerow([_harmless(cell) for cell in row])
-    if number == settings.CSV_MAX_ROWS:
-        yield writer.writerow([f"Cut after {number} rows; narrow the filters for the rest."])
 
 
 def _harmless(cell: str) -> str:

@@ -71,5 +71,10 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             messages.success(request, _("Your review is saved."))
             return redirect(analysis)
     context = detail_context(request, analysis, review_form=form)
+    if not context["page"].can_review:
+        # The page has no review form that could show what is wrong.
+        for sentence in form.non_field_errors() or [_("There is no answer to review yet.")]:
+            messages.error(request, str(sentence))
+        return redirect(analysis)
     context["conflict"] = status == _CONFLICT
     return render(request, "analyses/detail.html", context, status=status)

@@ -1,0 +1,278 @@
+"""The result page in every state, and the map over the picture."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from django.urls import reverse
+from PIL import Image as Pillow
+
+from classifier.choices import Decision, Modality, State
+from classifier.services.readings import save_reading
+from mlcore.labels import label_set
+from tests import factories
+from tests.web import answered as make
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from classifier.models import Analysis, Image
+    from tests.conftest import Cast
+
+
+@pytest.fixture
+def open_cast(cast: Cast) -> Cast:
+    """Return the cast of a clinic that shows answers at once."""
+    cast.clinic.blinded_first = False
+    cast.clinic.save()
+    return cast
+
+
+@pytest.fixture
+def image(open_cast: Cast) -> Image:
+    """Return a dermoscopic image of the patient."""
+    return make.bare_image(open_cast.patient, open_cast.owner)
+
+
+@pytest.fixture
+def client(open_cast: Cast) -> Client:
+    """Return the owner's browser."""
+    return open_cast.client_of(open_cast.owner)
+
+
+def shown(client: Client, analysis: Analysis) -> str:
+    """Return the page's text, with runs of white space as one blank."""
+    response = client.get(analysis.get_absolute_url())
+    assert response.status_code == 200
+    return re.sub(r"\s+", " ", response.content.decode())
+
+
+def polls(page: str, analysis: Analysis) -> bool:
+    """Tell whether the page asks again by itself."""
+    return reverse("analysis_status", args=[analysis.pk]) in page
+
+
+def test_a_queued_analysis_waits_and_can_be_called_off(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = factories.make_analysis(image, open_cast.owner)
+    page = shown(client, analysis)
+    assert "Waiting for a worker" in page
+    assert polls(page, analysis)
+    assert reverse("analysis_cancel", args=[analysis.pk]) in page
+    assert reverse("analysis_retry", args=[analysis.pk]) not in page
+    assert 'aria-live="polite"' in page
+
+
+def test_a_running_analysis_waits_and_cannot_be_called_off(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = make.running(image, open_cast.owner)
+    page = shown(client, analysis)
+    assert "The network is looking at the image" in page
+    assert polls(page, analysis)
+    assert reverse("analysis_cancel", args=[analysis.pk]) not in page
+    assert "Attempt" not in page
+
+
+def test_another_attempt_is_counted(open_cast: Cast, client: Client, image: Image) -> None:
+    assert "Attempt 2" in shown(client, make.running(image, open_cast.owner, attempt=2))
+
+
+def test_an_answer_shows_everything_that_stands_behind_it(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = make.answered(image, open_cast.owner, top="melanoma", confidence=0.83)
+    page = shown(client, analysis)
+    assert not polls(page, analysis)
+    prediction = analysis.prediction
+    assert prediction is not None
+    answer = client.get(analysis.get_absolute_url()).context["page"].answer
+    names = [row.label.name for row in answer.ranked]
+    order = sorted(prediction.probabilities, key=prediction.probabilities.__getitem__, reverse=True)
+    assert names == [label_set("isic9").label(key).name for key in order]
+    for label in label_set("isic9").labels:
+        assert label.name in page
+        assert label.icd10 in page
+    assert "83 %" in page
+    assert "skin cancer" in page.lower()
+    assert str(prediction.model_version) in page
+    assert reverse("model_version_detail", args=[prediction.model_version_id]) in page
+    assert "1.2 s" in page  # the network's time
+    assert "40 ms" in page  # the time in the queue
+    assert prediction.artefact_sha256 in page
+    assert reverse("analysis_map", args=[analysis.pk, "melanoma"]) in page
+
+
+def test_a_clinical_photograph_is_answered_from_its_own_label_set(
+    open_cast: Cast, client: Client
+) -> None:
+    image = make.bare_image(open_cast.patient, open_cast.owner, Modality.CLINICAL)
+    page = shown(client, make.answered(image, open_cast.owner, top="vitiligo"))
+    for label in label_set("clinical5").labels:
+        assert label.icd10 in page
+    assert "Dermatofibroma" not in page
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"), [(0.999, "&gt;99 %"), (0.995, "&gt;99 %"), (0.5, "50 %")]
+)
+def test_no_percentage_claims_certainty(
+    open_cast: Cast, client: Client, image: Image, confidence: float, words: str
+) -> None:
+    page = shown(client, make.answered(image, open_cast.owner, confidence=confidence))
+    assert words in page
+    assert not re.search(r"\b100 %", page)
+    assert not re.search(r"(?<![\d.])0 %", page)
+
+
+def test_cannot_say_is_no_answer(open_cast: Cast, client: Client, image: Image) -> None:
+    analysis = make.answered(image, open_cast.owner, decision=Decision.CANNOT_SAY, confidence=0.31)
+    page = shown(client, analysis)
+    assert "Cannot say: needs a person" in page
+    assert make.REASON in page
+    assert "They are not an answer" in page
+    assert "Of ten images with such an answer" not in page
+    assert reverse("analysis_retry", args=[analysis.pk]) not in page
+
+
+def test_a_rejected_image_shows_no_probability_and_can_be_tried_again(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = make.answered(image, open_cast.owner, decision=Decision.REJECTED, confidence=0.37)
+    page = shown(client, analysis)
+    assert "Rejected: not usable" in page
+    assert make.REASON in page
+    assert "37 %" not in page
+    assert reverse("analysis_retry", args=[analysis.pk]) in page
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("input_missing", "Upload it again"),
+        ("input_changed", "Upload it again"),
+        ("worker_lost", "The worker was lost"),
+        ("network_error", "Something on our side went wrong"),
+        ("a code of the future", "Something on our side went wrong"),
+    ],
+)
+def test_a_failure_is_plain_and_has_a_reference(
+    open_cast: Cast, client: Client, image: Image, code: str, words: str
+) -> None:
+    analysis = make.failed(image, open_cast.owner, code)
+    page = shown(client, analysis)
+    assert words in page
+    assert analysis.failure_reference in page
+    assert reverse("analysis_retry", args=[analysis.pk]) in page
+    assert not polls(page, analysis)
+
+
+def test_a_reader_is_offered_nothing_to_send(open_cast: Cast, image: Image) -> None:
+    reader = open_cast.client_of(open_cast.read_only)
+    other = make.bare_image(open_cast.patient, open_cast.owner)
+    for analysis in (
+        make.failed(image, open_cast.owner),
+        make.answered(image, open_cast.owner),
+        factories.make_analysis(other, open_cast.owner),
+    ):
+        page = shown(reader, analysis)
+        for name in ("retry", "cancel"):
+            assert reverse(f"analysis_{name}", args=[analysis.pk]) not in page
+        for name in ("reading_create", "review_create"):
+            assert reverse(name, args=[analysis.pk]) not in page
+
+
+def test_a_cancelled_analysis_says_so(open_cast: Cast, client: Client, image: Image) -> None:
+    page = shown(client, make.cancelled(image, open_cast.owner))
+    assert "called off" in page
+
+
+def test_try_again_needs_a_reason_and_queues(open_cast: Cast, client: Client, image: Image) -> None:
+    analysis = make.failed(image, open_cast.owner)
+    address = reverse("analysis_retry", args=[analysis.pk])
+    refused = client.post(address, {"reason": "  "})
+    assert refused.status_code == 422
+    analysis.refresh_from_db()
+    assert analysis.state == State.FAILED
+    taken = client.post(address, {"reason": "The disk is back"}, follow=True)
+    assert "queued again" in taken.content.decode()
+    analysis.refresh_from_db()
+    assert (analysis.state, analysis.failure_reference) == (State.QUEUED, "")
+    move = analysis.transitions.get(to_state=State.QUEUED)
+    assert (move.actor, move.reason) == (open_cast.owner, "The disk is back")
+
+
+def test_a_queued_analysis_is_called_off_with_a_reason(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = factories.make_analysis(image, open_cast.owner)
+    address = reverse("analysis_cancel", args=[analysis.pk])
+    assert client.post(address, {}).status_code == 422
+    client.post(address, {"reason": "Wrong patient"})
+    analysis.refresh_from_db()
+    assert analysis.state == State.CANCELLED
+
+
+@pytest.mark.parametrize("name", ["analysis_retry", "analysis_cancel"])
+def test_what_cannot_be_moved_is_told_and_left_alone(
+    open_cast: Cast, client: Client, image: Image, name: str
+) -> None:
+    analysis = make.answered(image, open_cast.owner)
+    page = client.post(reverse(name, args=[analysis.pk]), {"reason": "again"}, follow=True)
+    assert page.status_code == 200
+    assert "Only a" in page.content.decode()
+    analysis.refresh_from_db()
+    assert analysis.state == State.SUCCEEDED
+
+
+def test_what_happened_when_is_listed(open_cast: Cast, client: Client, image: Image) -> None:
+    analysis = make.answered(image, open_cast.owner)
+    moves = client.get(analysis.get_absolute_url()).context["page"].transitions
+    assert [move.to_state for move in moves] == [State.SUCCEEDED]
+    assert "What happened when" in shown(client, analysis)
+
+
+# --- The map -----------------------------------------------------------------------------------
+
+
+def test_the_map_is_a_private_transparent_png(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = make.answered(image, open_cast.owner)
+    response = client.get(reverse("analysis_map", args=[analysis.pk, "melanoma"]))
+    assert response.status_code == 200
+    assert response["Content-Type"] == "image/png"
+    assert "no-store" in response["Cache-Control"]
+    assert response["X-Content-Type-Options"] == "nosniff"
+    picture = Pillow.open(io.BytesIO(response.content))
+    assert picture.mode == "RGBA"
+    # Nothing where the network found nothing, most where it found most.
+    assert picture.getpixel((0, 0))[3] < 20  # type: ignore[index]  # RGBA gives a tuple
+    assert picture.getpixel((255, 255))[3] > 180  # type: ignore[index]  # RGBA gives a tuple
+
+
+@pytest.mark.parametrize("label", ["banana", "vitiligo", "MELANOMA"])
+def test_a_label_of_no_map_is_not_found(
+    open_cast: Cast, client: Client, image: Image, label: str
+) -> None:
+    analysis = make.answered(image, open_cast.owner)
+    assert client.get(reverse("analysis_map", args=[analysis.pk, label])).status_code == 404
+
+
+def test_an_unanswered_analysis_has_no_map(open_cast: Cast, client: Client, image: Image) -> None:
+    analysis = factories.make_analysis(image, open_cast.owner)
+    assert client.get(reverse("analysis_map", args=[analysis.pk, "melanoma"])).status_code == 404
+
+
+def test_the_map_opens_with_the_persons_own_reading(cast: Cast) -> None:
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    address = reverse("analysis_map", args=[analysis.pk, "melanoma"])
+    assert cast.client_of(cast.owner).get(address).status_code == 404
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
+    assert cast.client_of(cast.owner).get(address).status_code == 200
+    assert cast.client_of(cast.colleague).get(address).status_code == 404
+    assert cast.client_of(cast.stranger).get(address).status_code == 404
