@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class Visitor:
     def sign_in(self, email: str) -> None:
         """Sign in from the first page."""
         self.go("/")
-        self.page.get_by_label("E-mail").fill(email)
+        self.page.get_by_label(re.compile("e-?mail", re.IGNORECASE)).fill(email)
         self.page.get_by_label("Password", exact=True).fill(self.site.password)
         self.page.get_by_role("button", name="Sign in").click()
         expect(self.page.get_by_role("heading", level=1, name="Worklist")).to_be_visible()
