@@ -92,9 +92,25 @@ def read_checkpoint(path: Path, *, md5: str) -> dict[str, NDArray[Any]]:
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
         msg = f"{path.name} is not the published file (its MD5 differs). Install it again."
         raise CheckpointError(msg)
-    stream = io.BytesIO(data)
+    try:
+        return _read(io.BytesIO(data), path.name)
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        struct.error,
+        ValueError,
+        TypeError,
+        KeyError,
+    ) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        msg = f"{path.name} is cut short or damaged ({error}). Install it again."
+        raise CheckpointError(msg) from error
+
+
+def _read(stream: io.BytesIO, name: str) -> dict[str, NDArray[Any]]:
     if _AllowListed(stream).load() != _MAGIC or _AllowListed(stream).load() != _PROTOCOL:
-        msg = f"{path.name} is not a legacy tensor file."
+        msg = f"{name} is not a legacy tensor file."
         raise CheckpointError(msg)
     _AllowListed(stream).load()  # byte order and sizes of the writing machine; always little
     named: dict[str, _Tensor] = _AllowListed(stream).load()
@@ -105,15 +121,17 @@ def read_checkpoint(path: Path, *, md5: str) -> dict[str, NDArray[Any]]:
         (count,) = struct.unpack("<q", stream.read(8))
         dtype = np.dtype(dtypes[key])
         storages[key] = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
-    return {name: _array(tensor, storages) for name, tensor in named.items()}
+    return {key: _array(tensor, storages) for key, tensor in named.items()}
 
 
 def _array(tensor: _Tensor, storages: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    flat = storages[tensor.storage.key][tensor.offset :]
+    whole = storages[tensor.storage.key]
+    flat = whole[max(0, tensor.offset) :]
     size = flat.dtype.itemsize
     strides = tuple(stride * size for stride in tensor.strides)
     needed = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True)) + 1
-    if needed > flat.size:
+    # Memory outside the storage must stay out of reach on either side.
+    if needed > flat.size or min((tensor.offset, *tensor.shape, *tensor.strides)) < 0:
         msg = "A tensor reaches beyond its storage."
         raise CheckpointError(msg)
     return np.lib.stride_tricks.as_strided(flat, tensor.shape, strides).copy()
