@@ -64,6 +64,7 @@ def intake_limits() -> Limits:
         max_bytes=settings.INTAKE_MAX_BYTES,
         max_pixels=settings.INTAKE_MAX_PIXELS,
         min_side=settings.INTAKE_MIN_SIDE,
+        max_side=settings.INTAKE_MAX_SIDE,
     )
 
 

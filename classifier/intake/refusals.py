@@ -16,6 +16,10 @@ REFUSALS = {
     "too_many_pixels": gettext_lazy(
         "The picture has more than %(max_megapixels)d megapixels. Send it at a smaller size."
     ),
+    "too_long": gettext_lazy(
+        "The picture's longer side has more than %(max_side)d pixels. "
+        "Crop it, or send it at a smaller size."
+    ),
     "too_small": gettext_lazy(
         "The picture is too small: each side needs at least %(min_side)d pixels. "
         "Send it at its original size."
@@ -69,6 +73,7 @@ def _limit_words() -> dict[str, object]:
     return {
         "max_size": filesizeformat(settings.INTAKE_MAX_BYTES).replace("\xa0", " "),
         "max_megapixels": settings.INTAKE_MAX_PIXELS // 1_000_000,
+        "max_side": settings.INTAKE_MAX_SIDE,
         "min_side": settings.INTAKE_MIN_SIDE,
     }
 
@@ -78,7 +83,7 @@ def describe_limits() -> str:
     return (
         _(
             "JPEG, PNG, WebP, TIFF, HEIC or BMP; up to %(max_size)s and %(max_megapixels)d "
-            "megapixels each; at least %(min_side)d pixels on each side."
+            "megapixels each; each side at least %(min_side)d pixels and at most %(max_side)d."
         )
         % _limit_words()
     )

@@ -7,20 +7,26 @@ import logging
 import struct
 import threading
 import warnings
+import zlib
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin
 
+from mlcore.imaging.completeness import check_complete
+from mlcore.imaging.directories import CameraFacts, read_camera_facts
 from mlcore.imaging.errors import ImageError
 from mlcore.imaging.limits import DEFAULT_LIMITS, Limits
 from mlcore.imaging.sniff import Format, sniff
-from mlcore.imaging.structure import check_structure
+from mlcore.imaging.structure import inspect
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from PIL.Image import Image as Picture
+
+    from mlcore.imaging.seen import Seen
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +40,34 @@ _heif_registered = False
 _SRGB = ImageCms.createProfile("sRGB")
 _MOST_ICC = 4 * 1024 * 1024
 _WHITE = (255, 255, 255)
+_DEEP = {"I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
+# Exif's orientations; from the fifth on, width and height change places.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FIRST_SIDEWAYS = 5
+# Pillow's plug-ins let all of these out for broken files.
+_FAULTS_OF_DECODERS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    BufferError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +89,7 @@ class Decoded:
     taken_at: datetime | None
 
 
-def decode(
-    data: bytes, *, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None
-) -> Decoded:
+def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Decoded:
     """Decode a picture that nobody vouches for.
 
     Args:
@@ -70,42 +102,36 @@ def decode(
         ImageError: the file is refused; nothing else is ever raised for a bad file.
     """
     if not data:
-        raise ImageError("empty")  # noqa: EM101 - a code
+        raise ImageError("empty")
     if len(data) > limits.max_bytes:
-        raise ImageError("too_many_bytes")  # noqa: EM101 - a code
+        raise ImageError("too_many_bytes")
     found = sniff(data)
+    seen = inspect(data, found)
+    _check_most(seen.width, seen.height, limits)
+    if seen.fault is not None:
+        raise seen.fault
     with warnings.catch_warnings():
         # Pillow warns of odd but harmless metadata; a bomb is caught by our own, lower limit.
         warnings.simplefilter("ignore")
         try:
             opened = _open(data, found)
-            _check_size(opened, limits)
-            check_structure(data, found)
-            return _decode(opened, found, at_least)
+            size = opened.size
+            _check_most(*size, limits)
+            if min(size) < limits.min_side:
+                raise ImageError("too_small")
+            facts = read_camera_facts(_camera_block(opened, seen))
+            if found is Format.JPEG and at_least is not None:
+                _draft(opened, at_least)
+            # The first frame of an animation, the first page of a document.
+            opened.load()
+            check_complete(data, found, opened, seen.end)
+            return _finish(opened, found, size, facts)
         except ImageError:
             raise
-        except MemoryError as error:
-            raise ImageError("too_many_pixels") from error  # noqa: EM101 - a code
-        except Image.DecompressionBombError as error:
-            raise ImageError("too_many_pixels") from error  # noqa: EM101 - a code
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            TypeError,
-            KeyError,
-            IndexError,
-            AttributeError,
-            OverflowError,
-            ZeroDivisionError,
-            AssertionError,
-            RuntimeError,
-            EOFError,
-            NotImplementedError,
-            struct.error,
-        ) as error:
-            # Pillow's plug-ins let all of these out for broken files; the code is what matters.
-            raise ImageError(_code_of(error, data, found)) from error
+        except (MemoryError, Image.DecompressionBombError) as error:
+            raise ImageError("too_many_pixels") from error
+        except _FAULTS_OF_DECODERS as error:
+            raise ImageError(_code_of(error, found)) from error
 
 
 def load_picture(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -117,20 +143,17 @@ def load_picture(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
     return decode(data, limits=limits, at_least=DISPLAY_SIDE).image
 
 
-def _code_of(error: Exception, data: bytes, found: Format) -> str:
-    text = str(error).lower()
-    if "truncated" in text or "cut off" in text or "not enough" in text or "unexpected end" in text:
-        return "truncated"
-    try:
-        check_structure(data, found)
-    except ImageError as fault:
-        return fault.code
-    except (struct.error, IndexError, ValueError):
-        return "damaged"
-    return "damaged"
+def _code_of(error: Exception, found: Format) -> str:
+    # A HEIF was seen to be whole already: what its codec misses was never in the file.
+    early = found is not Format.HEIF and "truncated" in str(error).lower()
+    return "truncated" if early else "damaged"
 
 
 def _open(data: bytes, found: Format) -> ImageFile.ImageFile:
+    if found is Format.JPEG:
+        # Not through Image.open: that would also parse the index of a multi-picture file, whose
+        # first picture is the one wanted.
+        return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     if found is Format.HEIF:
         _register_heif()
     return Image.open(io.BytesIO(data), formats=[found.value])
@@ -142,35 +165,39 @@ def _register_heif() -> None:
         if not _heif_registered:
             from pillow_heif import register_heif_opener  # noqa: PLC0415 - loads libheif
 
-            register_heif_opener(thumbnails=False, disable_security_limits=False)
+            register_heif_opener(thumbnails=False)
             _heif_registered = True
 
 
-def _check_size(opened: Picture, limits: Limits) -> None:
-    width, height = opened.size
-    if width * height > limits.max_pixels or max(width, height) > limits.max_side:
-        raise ImageError("too_many_pixels")  # noqa: EM101 - a code
-    if min(width, height) < limits.min_side:
-        raise ImageError("too_small")  # noqa: EM101 - a code
+def _check_most(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        raise ImageError("too_many_pixels")
+    if max(width, height) > limits.max_side:
+        raise ImageError("too_long")
 
 
-def _decode(opened: ImageFile.ImageFile, found: Format, at_least: int | None) -> Decoded:
-    exif = opened.getexif()
-    taken_at = _taken_at(exif)
-    width, height = opened.size
-    sideways = found is not Format.HEIF and exif.get(ExifTags.Base.Orientation, 1) in {5, 6, 7, 8}
-    if found is Format.JPEG and at_least is not None:
-        _draft(opened, at_least)
-    # The first frame of an animation, the first page of a document.
-    opened.load()
-    profile = opened.info.get("icc_profile")
-    # libheif has turned the picture already; turning it again would undo that.
-    upright: Picture = opened if found is Format.HEIF else ImageOps.exif_transpose(opened)
-    image = _to_srgb(upright, profile)
-    clean = Image.frombytes("RGB", image.size, image.tobytes())
-    if sideways:
-        width, height = height, width
-    return Decoded(clean, found, width, height, taken_at)
+def _finish(
+    opened: ImageFile.ImageFile, found: Format, size: tuple[int, int], facts: CameraFacts
+) -> Decoded:
+    """Turn, convert and strip a loaded picture; ``size`` is what it was before draft mode."""
+    width, height = size
+    image: Picture = opened
+    # Pillow has turned a TIFF already and libheif a HEIF; turning it again would undo that.
+    if found not in {Format.TIFF, Format.HEIF} and facts.orientation in _TURNS:
+        image = opened.transpose(_TURNS[facts.orientation])
+        if facts.orientation >= _FIRST_SIDEWAYS:
+            width, height = height, width
+    image = _to_srgb(image, opened.info.get("icc_profile"))
+    # A new picture of the same pixels carries nothing else over.
+    clean = Image.new("RGB", image.size)
+    clean.paste(image)
+    return Decoded(clean, found, width, height, facts.taken_at)
+
+
+def _camera_block(opened: ImageFile.ImageFile, seen: Seen) -> bytes:
+    """Return the block of camera facts, which libheif hands over and the others hold openly."""
+    block = seen.exif or opened.info.get("exif")
+    return block.removeprefix(b"Exif\x00\x00") if isinstance(block, bytes) else b""
 
 
 def _draft(opened: ImageFile.ImageFile, at_least: int) -> None:
@@ -180,32 +207,24 @@ def _draft(opened: ImageFile.ImageFile, at_least: int) -> None:
         opened.draft(opened.mode, (max(1, int(width * scale)), max(1, int(height * scale))))
 
 
-def _taken_at(exif: Image.Exif) -> datetime | None:
-    try:
-        details: dict[int, Any] = exif.get_ifd(ExifTags.IFD.Exif)
-        text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
-        # The camera's clock has no zone; the caller knows where the clinic is.
-        return datetime.strptime(str(text).strip("\x00 "), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007
-    except (ValueError, TypeError, KeyError, struct.error, SyntaxError, OverflowError):
-        return None
-
-
 def _to_srgb(image: Picture, profile: bytes | None) -> Picture:
     """Return mode RGB in sRGB on white."""
-    image = _eight_bits(image)
-    if image.mode in {"P", "PA"}:
-        image = image.convert("RGBA" if _has_transparency(image) else "RGB")
-    elif image.mode == "1" or (image.mode == "L" and "transparency" in image.info):
-        image = image.convert("LA" if "transparency" in image.info else "L")
-    elif image.mode == "RGB" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    alpha = image.getchannel("A") if image.mode in {"LA", "RGBA", "La", "RGBa"} else None
-    if image.mode in {"La", "RGBa"}:
+    transparent = "transparency" in image.info
+    if image.mode in _DEEP:
+        image = _eight_bits(image)
+    elif image.mode in {"La", "RGBa"}:
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    elif image.mode == "1" or (image.mode == "L" and transparent):
+        image = image.convert("LA" if transparent else "L")
+    elif image.mode in {"P", "PA"}:
+        image = image.convert("RGBA" if transparent or image.mode == "PA" else "RGB")
+    elif image.mode == "RGB" and transparent:
+        image = image.convert("RGBA")
+    alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     colours = _colours(image)
-    converted = _through_profile(colours, profile)
+    converted = _through_profile(colours, profile or _profile_of(colours))
     if converted is None:
-        converted = colours.convert("RGB")
+        converted = colours if colours.mode == "RGB" else colours.convert("RGB")
     if alpha is None:
         return converted
     # Transparent parts carry no skin; white is what viewers show them on.
@@ -217,32 +236,34 @@ def _to_srgb(image: Picture, profile: bytes | None) -> Picture:
 def _colours(image: Picture) -> Picture:
     if image.mode == "LA":
         return image.convert("L")
-    if image.mode == "RGBA":
-        return image.convert("RGB")
-    if image.mode in {"L", "RGB", "CMYK", "LAB"}:
-        return image
-    return image.convert("RGB")
+    return image if image.mode in {"L", "RGB", "CMYK", "LAB"} else image.convert("RGB")
 
 
-def _has_transparency(image: Picture) -> bool:
-    return image.mode == "PA" or "transparency" in image.info
+def _profile_of(image: Picture) -> bytes | None:
+    """Return the profile that a picture without one is meant in, where Pillow knows none."""
+    if image.mode != "LAB":
+        return None
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 
 def _eight_bits(image: Picture) -> Picture:
     """Scale deeper pixels to eight bits; clipping them would turn a picture white."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
     if image.mode == "F":
-        finite = values[np.isfinite(values)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+        values = np.where(np.isfinite(values), values, np.float32(0))
+        low, high = float(values.min()), float(values.max())
         # Scientific TIFFs hold 0..1 or arbitrary units: the former keep their black and white.
         low, high = (0.0, 1.0) if low >= 0.0 and high <= 1.0 else (low, high)
     else:
-        low, high = 0.0, 65535.0 if values.max(initial=0) > 255 else 255.0  # noqa: PLR2004
-    span = (high - low) or 1.0
-    scaled = np.nan_to_num((values - low) / span * 255.0)
-    return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+        most = int(values.max())
+        # Some devices write eight bits into wider numbers.
+        low, high = 0.0, float(255 if most <= 255 else max(most, 65535))  # noqa: PLR2004
+    if values.dtype == np.uint16:
+        # A table instead of arithmetic: eight bytes a pixel would be half a gigabyte.
+        table = np.rint(np.arange(65536) / high * 255.0).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(table[values])
+    scaled = (values.astype(np.float32) - low) / ((high - low) or 1.0) * 255.0
+    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
 
 
 def _through_profile(image: Picture, profile: bytes | None) -> Picture | None:

@@ -5,6 +5,7 @@ FAULTS = {
     "empty": "The file is empty. Choose the picture again.",
     "too_many_bytes": "The file is too large. Send a smaller or more compressed copy.",
     "too_many_pixels": "The picture has too many pixels. Send it at a smaller size.",
+    "too_long": "The picture's longer side has too many pixels. Crop it or send it smaller.",
     "too_small": "The picture is too small to judge. Send it at its original size.",
     "truncated": "The file ends too early: the upload or the copy was cut off. Send it again.",
     "damaged": "The picture is damaged and cannot be read. Export it again and send that.",

@@ -20,9 +20,14 @@ class Format(enum.Enum):
     BMP = "BMP"
 
 
-# ISO base media brands that are still pictures (ISO/IEC 23008-12); the others are films.
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"}
+# ISO base media brands of pictures coded in HEVC (ISO/IEC 23008-12); the others are films.
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+# These say "a picture" without saying how it is coded; the compatible brands do.
+_STRUCTURAL_BRANDS = {b"mif1", b"msf1"}
+_OTHER_STILLS = {b"avif", b"avis", b"crx "}
 _UNSUPPORTED = (
+    b"II+\x00",  # BigTIFF
+    b"MM\x00+",
     b"GIF87a",
     b"GIF89a",
     b"8BPS",
@@ -47,20 +52,38 @@ _ARCHIVES = (
     b"\xfd7zXZ\x00",
     b"(\xb5\x2f\xfd",
 )
-_PROGRAMS = (b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"#!", b"\x00asm")
+_PROGRAMS = (
+    b"\x7fELF",
+    b"MZ",
+    b"\xca\xfe\xba\xbe",
+    b"\xcf\xfa\xed\xfe",
+    b"#!",
+    b"\x00asm",
+    b"<?php",
+)
 _VIDEOS = (b"\x1a\x45\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"OggS", b"FLV\x01")
 _MARKUP_HEAD = 1024
+_MOST_BRANDS = 256
 _SVG = re.compile(rb"<svg[\s>]", re.IGNORECASE)
 _HTML = re.compile(
     rb"<(?:!doctype\s+html|html|head|body|script|iframe|meta|title|img|a|p|div|table)[\s>/]",
     re.IGNORECASE,
 )
-# What must not hide behind a picture's end: archives, programs, documents and markup.
-_HIDDEN = re.compile(
-    rb"PK\x03\x04|PK\x05\x06|Rar!\x1a\x07|7z\xbc\xaf\x27\x1c|\x7fELF|%PDF-|"
-    rb"<script[\s>]|<html[\s>]|<!doctype|<svg[\s>]|<\?php|<iframe[\s>]|#!/",
-    re.IGNORECASE,
+# What must not hide in a picture or behind it: markup and documents that programs find anywhere in
+# a file, and archives. The patterns are long enough not to turn up by chance in megabytes of a
+# maker's own data.
+_MARKUP = re.compile(
+    rb"<script[\s>]|<html[\s>]|<!doctype\s|<svg[\s>]|<iframe[\s>]|<\?php|%PDF-\d", re.IGNORECASE
 )
+_HIDDEN = re.compile(
+    rb"PK\x03\x04[\x0a-\x3f]\x00|Rar!\x1a\x07|7z\xbc\xaf\x27\x1c|"
+    rb"This program cannot be run in DOS mode"
+)
+# A ZIP archive is read from its end: this record, then a comment of at most 65 535 bytes.
+_ZIP_END = b"PK\x05\x06"
+_ZIP_END_SIZE = 22
+_ZIP_MOST_TAIL = _ZIP_END_SIZE + 0xFFFF
+_ZIP_DIRECTORY = b"PK\x01\x02"
 _DICOM_OFFSET = 128
 
 
@@ -79,7 +102,7 @@ def sniff(data: bytes) -> Format:
     raise ImageError(_other(data))
 
 
-def _picture(data: bytes) -> Format | None:
+def _picture(data: bytes) -> Format | None:  # noqa: PLR0911 - one for each format
     if data.startswith(b"\xff\xd8\xff"):
         return Format.JPEG
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -102,10 +125,17 @@ def _looks_like_bmp(data: bytes) -> bool:
     return len(header) == 4 and struct.unpack("<I", header)[0] in known  # noqa: PLR2004 - 4 bytes
 
 
+def _brands(data: bytes) -> set[bytes]:
+    """Return the compatible brands of the first box."""
+    length = min(int.from_bytes(data[:4], "big"), _MOST_BRANDS)
+    return {data[i : i + 4] for i in range(16, length, 4)}
+
+
 def _heif_brand(data: bytes) -> bool:
-    length = min(int.from_bytes(data[:4], "big"), 256)
-    brands = {data[8:12]} | {data[i : i + 4] for i in range(16, length, 4)}
-    return data[8:12] in _HEIF_BRANDS or (data[8:12] == b"mif1" and bool(brands & _HEIF_BRANDS))
+    major = data[8:12]
+    return major in _HEIF_BRANDS or (
+        major in _STRUCTURAL_BRANDS and bool(_brands(data) & _HEIF_BRANDS)
+    )
 
 
 def _other(data: bytes) -> str:  # noqa: PLR0911 - a flat table of answers
@@ -113,7 +143,7 @@ def _other(data: bytes) -> str:  # noqa: PLR0911 - a flat table of answers
     if data.startswith(_UNSUPPORTED):
         return "unsupported_format"
     if data[4:8] == b"ftyp":
-        still = data[8:12] in {b"avif", b"avis", b"crx "}
+        still = data[8:12] in _OTHER_STILLS | _STRUCTURAL_BRANDS
         return "unsupported_format" if still else "video"
     if b"%PDF-" in data[:_MARKUP_HEAD]:
         return "pdf"
@@ -133,10 +163,32 @@ def _other(data: bytes) -> str:  # noqa: PLR0911 - a flat table of answers
     return "not_an_image"
 
 
-def hides_something(trailing: bytes) -> bool:
-    """Tell whether bytes behind a picture's end hold an archive, a program or markup.
+def hides_inside(block: bytes) -> bool:
+    """Tell whether a block of metadata holds an archive, a program or markup."""
+    return _MARKUP.search(block) is not None or _HIDDEN.search(block) is not None
+
+
+def hides_behind(data: bytes, end: int) -> bool:
+    """Tell whether a file is something else too: by what follows the picture, or by a ZIP's end.
 
     Makers' trailers (motion photos, multi-picture format, padding) are let through: re-encoding
     drops them.
+
+    Args:
+        data: the whole file.
+        end: the offset behind the picture.
     """
-    return _HIDDEN.search(trailing) is not None
+    if _ends_as_zip(data):
+        return True
+    trailing = data[end:]
+    if trailing.lstrip(b"\x00 \r\n\t").startswith(_ARCHIVES + _PROGRAMS):
+        return True
+    return hides_inside(trailing)
+
+
+def _ends_as_zip(data: bytes) -> bool:
+    record = data.rfind(_ZIP_END, max(0, len(data) - _ZIP_MOST_TAIL))
+    if record < 0 or record + _ZIP_END_SIZE > len(data):
+        return False
+    size = struct.unpack_from("<I", data, record + 12)[0]
+    return size <= record and data.startswith(_ZIP_DIRECTORY, record - size)

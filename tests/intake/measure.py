@@ -1,0 +1,75 @@
+"""Sending a file as a person would, and what it cost this process."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import re
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from classifier.models import Patient
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said to one file, and what saying it cost.
+
+    Attributes:
+        status: of the HTTP answer.
+        body: the page, entities resolved.
+        seconds: of processor time, over all threads.
+        mebibytes: by which the process' peak memory rose above what it held before.
+    """
+
+    status: int
+    body: str
+    seconds: float
+    mebibytes: float
+
+
+def send_file(client: Client, patient: Patient, name: str, data: bytes) -> Answer:
+    """Send one file by the form of the patient's page."""
+    upload = SimpleUploadedFile(name, data, content_type="image/jpeg")
+    forget_peak()
+    held, began = peak_mebibytes(), time.process_time()
+    response = client.post(
+        reverse("image_upload", args=[patient.pk]),
+        {"images": [upload], "modality": "clinical"},
+        headers={"accept": "text/html"},
+    )
+    seconds = time.process_time() - began
+    return Answer(
+        status=response.status_code,
+        body=html.unescape(response.content.decode()),
+        seconds=seconds,
+        mebibytes=peak_mebibytes() - held,
+    )
+
+
+def forget_peak() -> None:
+    """Let the kernel count the process' peak memory from now on, where it can."""
+    with contextlib.suppress(OSError):
+        _CLEAR.write_text(_RESET_PEAK)
+
+
+def peak_mebibytes() -> float:
+    """Return the process' peak memory since the last :func:`forget_peak`."""
+    if _STATUS.exists():
+        found = re.search(r"^VmHWM:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+        if found is not None:
+            return int(found.group(1)) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
