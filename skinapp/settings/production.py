@@ -1,6 +1,10 @@
-"""Settings of a hospital's installation. What matters has no default: missing means no start."""
+"""Settings of a hospital's installation. Whatever matters has no default: missing means no start.
+
+Every secret comes from the environment or from a file that ``NAME_FILE`` points to.
+"""
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -8,18 +12,47 @@ from skinapp.settings.base import *  # noqa: F403 - a settings module extends th
 from skinapp.settings.base import DATABASES
 from skinapp.settings.env import env, secret
 
-SECRET_KEY = secret("SECRET_KEY")
 _SHORTEST_KEY = 50
-if len(SECRET_KEY) < _SHORTEST_KEY or SECRET_KEY.startswith(("django-insecure", "change")):
-    msg = f"SECRET_KEY must be random and at least {_SHORTEST_KEY} characters long."
-    raise ImproperlyConfigured(msg)
+_SHORTEST_PASSWORD = 12
+_FEWEST_CHARACTERS = 5
+# Words that stand in examples all over the world.
+_KNOWN_WORDS = ("change", "default", "django-insecure", "example", "password", "secret", "skinapp")
+
+
+def _refuse_guessable(name: str, value: str, shortest: int) -> None:
+    """Stop the start when a secret is short, monotonous or a word of an example.
+
+    Raises:
+        ImproperlyConfigured: it is; the sentence says how to draw a good one.
+    """
+    if (
+        len(value) < shortest
+        or len(set(value)) < _FEWEST_CHARACTERS
+        or value.lower().startswith(_KNOWN_WORDS)
+    ):
+        msg = (
+            f"{name} must be random and at least {shortest} characters long. "
+            "Draw one: openssl rand -hex 32"
+        )
+        raise ImproperlyConfigured(msg)
+
+
+SECRET_KEY = secret("SECRET_KEY")
+_refuse_guessable("SECRET_KEY", SECRET_KEY, _SHORTEST_KEY)
 
 # Read again without the base's default, so that a missing address stops the start.
-DATABASES["default"] = env.db_url_config(secret("DATABASE_URL")) | {
+_DATABASE_URL = secret("DATABASE_URL")
+_refuse_guessable(
+    "The password in DATABASE_URL", urlsplit(_DATABASE_URL).password or "", _SHORTEST_PASSWORD
+)
+DATABASES["default"] = env.db_url_config(_DATABASE_URL) | {
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
 }
 REDIS_URL = secret("REDIS_URL")
+_refuse_guessable(
+    "The password in REDIS_URL", urlsplit(REDIS_URL).password or "", _SHORTEST_PASSWORD
+)
 CELERY_BROKER_URL = REDIS_URL
 CACHES = {
     "default": {
@@ -28,8 +61,8 @@ CACHES = {
         "KEY_PREFIX": "skinapp",
     },
 }
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
-if not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS:
+ALLOWED_HOSTS = [host for host in env.list("ALLOWED_HOSTS", default=[]) if host]
+if not ALLOWED_HOSTS or any("*" in host for host in ALLOWED_HOSTS):
     msg = "ALLOWED_HOSTS must name the host names of this installation; '*' is refused."
     raise ImproperlyConfigured(msg)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -47,5 +80,10 @@ SESSION_COOKIE_NAME = "__Host-sessionid"
 CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_NAME = "__Host-csrftoken"
 
-EMAIL_CONFIG = env.email_url("EMAIL_URL")
+EMAIL_CONFIG = env.email_url_config(secret("EMAIL_URL"))
 vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="")
+if "@" not in DEFAULT_FROM_EMAIL:
+    msg = "DEFAULT_FROM_EMAIL must be the address that password-reset letters come from."
+    raise ImproperlyConfigured(msg)
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
