@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin
 
@@ -10,7 +10,10 @@ from classifier.admin.base import ReadOnlyAdmin, RecordAdmin
 from classifier.models import Image, Lesion, Patient
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.http import HttpRequest
+
+    from classifier.models.patients import PatientQuerySet
 
 
 @admin.register(Patient)
@@ -23,6 +26,13 @@ class PatientAdmin(RecordAdmin[Patient]):
     search_fields = ("name", "record_number")
     readonly_fields = ("clinic", "created_by", "created_at", "updated_at")
     ordering = ("name", "id")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Patient], search_term: str
+    ) -> tuple[QuerySet[Patient], bool]:
+        """Search as the application does: without accents, through the index."""
+        del request
+        return cast("PatientQuerySet", queryset).matching(search_term), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
         """Return False: patients are registered in the application, by a clinic's member."""

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Upper
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -14,15 +13,31 @@ from classifier.models.people import Clinic, User
 from classifier.querysets.records import ClinicOwnedQuerySet
 
 
+class Folded(models.Func):
+    """Text without case and accents, for comparing: "Müller" and "MULLER" are the same.
+
+    The database function of this name is made by the migration ``0002_patient_search``; both
+    sides of a comparison go through it, so that an index on it serves the search.
+    """
+
+    function = "skinapp_folded"
+    arity = 1
+    output_field = models.TextField()
+
+
 class PatientQuerySet(ClinicOwnedQuerySet["Patient"]):
     """Patients, seen from a person."""
 
     def matching(self, text: str) -> "PatientQuerySet":
-        """Return the patients whose name or record number contains every word of ``text``."""
-        found = self
+        """Return the patients whose name or record number contains every word of ``text``.
+
+        Neither case nor accents count.
+        """
+        found = self.alias(folded_name=Folded("name"), folded_number=Folded("record_number"))
         for word in text.split():
+            folded = Folded(models.Value(word))
             found = found.filter(
-                models.Q(name__icontains=word) | models.Q(record_number__icontains=word)
+                models.Q(folded_name__contains=folded) | models.Q(folded_number__contains=folded)
             )
         return found
 
@@ -77,14 +92,11 @@ class Patient(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=("clinic", "name", "id"), name="patient_clinic_name"),
-            # icontains compiles to UPPER(column) LIKE UPPER(pattern).
+            # For ``matching``: LIKE '%word%' on the folded text.
+            GinIndex(OpClass(Folded("name"), name="gin_trgm_ops"), name="patient_name_folded"),
             GinIndex(
-                OpClass(Upper("name"), name="gin_trgm_ops"),
-                name="patient_name_trigram",
-            ),
-            GinIndex(
-                OpClass(Upper("record_number"), name="gin_trgm_ops"),
-                name="patient_number_trigram",
+                OpClass(Folded("record_number"), name="gin_trgm_ops"),
+                name="patient_number_folded",
             ),
         ]
 
