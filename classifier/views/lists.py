@@ -18,11 +18,13 @@ from classifier.selectors.lists import (
     CSV_HEADER,
     MOST_COUNTED,
     TABS,
+    ListPage,
     csv_rows,
     history,
     worklist,
     worklist_counts,
 )
+from classifier.selectors.paging import KeysetPage
 from classifier.services import audit
 from classifier.views.access import person
 
@@ -58,13 +60,17 @@ def history_page(request: HttpRequest) -> HttpResponse:
     """Show past analyses, filtered."""
     user = person(request)
     form = HistoryFilterForm(request.GET, user=user)
-    filters = form.cleaned_data if form.is_valid() else {}
+    if form.is_valid():
+        listed = history(user, form.cleaned_data, cursor=request.GET.get("cursor", ""))
+    else:
+        # Everything would pass for the answer to the filter that was meant.
+        listed = ListPage(rows=[], page=KeysetPage(rows=[], next="", previous=""))
     kept = request.GET.copy()
     kept.pop("cursor", None)
     context = {
         "form": form,
         "query": kept.urlencode(),
-        "listed": history(user, filters, cursor=request.GET.get("cursor", "")),
+        "listed": listed,
         "csv_max_rows": settings.CSV_MAX_ROWS,
     }
     return render(request, "lists/history.html", context, status=200 if form.is_valid() else 400)

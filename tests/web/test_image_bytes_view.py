@@ -91,7 +91,7 @@ def test_a_path_is_no_variant(image: Image) -> None:
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
 def test_the_door_opens_outwards_only(cast: Cast, image: Image, method: str) -> None:
     assert getattr(cast.client_of(cast.owner), method)(address(image)).status_code == 405
-    assert default_storage.exists(image.display.name)
+    assert default_storage.exists(str(image.display.name))
 
 
 def test_looking_at_the_display_copy_is_recorded(cast: Cast, image: Image) -> None:
@@ -126,7 +126,7 @@ def test_a_lost_file_is_not_found_and_logged_with_a_reference(
 def test_files_have_no_address_of_their_own(cast: Cast, image: Image) -> None:
     with pytest.raises(ValueError, match="no address"):
         _ = image.display.url
-    relative = Path(image.display.name)
+    relative = Path(str(image.display.name))
     client = cast.client_of(cast.owner)
     for prefix in ("media", "static", "images", ""):
         assert client.get(f"/{prefix}/{relative}".replace("//", "/")).status_code == 404

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from django.core.files.storage import FileSystemStorage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
 from django.utils import timezone
@@ -20,6 +21,7 @@ from PIL import Image as Pillow
 from classifier import intake
 from classifier.choices import Modality, State
 from classifier.models import Analysis, AuditEvent, Image, Lesion, Patient, Transition
+from classifier.services import audit
 from classifier.services import images as service
 from classifier.services.errors import RuleError
 from classifier.services.images import add_image, add_images
@@ -234,7 +236,7 @@ def _break_storage(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Let the disk fill up while the file after ``after`` whole ones is being written."""
     from classifier.storage import PrivateFileSystemStorage
 
-    real = PrivateFileSystemStorage._save
+    real: Callable[..., str] = vars(FileSystemStorage)["_save"]
     written = 0
 
     def full(self: PrivateFileSystemStorage, name: str, content: Any) -> str:
@@ -248,7 +250,7 @@ def _break_storage(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         written += 1
         return real(self, name, content)
 
-    monkeypatch.setattr(PrivateFileSystemStorage, "_save", full)
+    monkeypatch.setattr(PrivateFileSystemStorage, "_save", full, raising=False)
 
 
 def _break_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +270,7 @@ def _break_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _break_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = service.audit.record
+    real = audit.record
 
     def refuse(**kwargs: Any) -> Any:
         if kwargs["action"] == "image.added":
@@ -276,7 +278,7 @@ def _break_audit(monkeypatch: pytest.MonkeyPatch) -> None:
             raise RuntimeError(msg)
         return real(**kwargs)
 
-    monkeypatch.setattr(service.audit, "record", refuse)
+    monkeypatch.setattr(audit, "record", refuse)
 
 
 @pytest.mark.parametrize(
