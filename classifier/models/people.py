@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import Role
@@ -64,7 +65,7 @@ class User(AbstractUser):
         verbose_name_plural = _("users")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
-                models.functions.Lower("email"),
+                Lower("email"),
                 name="user_email_unique_ci",
                 violation_error_message=_("Somebody already signs in with this address."),
             )

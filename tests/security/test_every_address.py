@@ -9,6 +9,7 @@ import enum
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from typing import cast as cast_to
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -148,16 +149,16 @@ def ask(
         for arg in rule.args
     ]
     client = cast.client_of(user)
-    response: Response = getattr(client, rule.method)(reverse(name, args=args), rule.data)
-    return response
+    response = getattr(client, rule.method)(reverse(name, args=args), rule.data)
+    if response.streaming:
+        # Reading to the end closes the file or the query behind it; the test client spares the
+        # database connection then, which a second ``close()`` would not.
+        response.streaming_content = [b"".join(response)]
+    return cast_to("Response", response)
 
 
 def body_of(response: Response) -> bytes:
-    """Return the answer's bytes, sent whole or bit by bit.
-
-    Reading a stream to its end closes it, and the test client spares the connection then; a
-    second ``close()`` would not.
-    """
+    """Return the answer's bytes, whether they were sent whole or bit by bit."""
     return b"".join(response) if response.streaming else response.content
 
 
