@@ -1,0 +1,93 @@
+"""Temperature and thresholds, chosen on predictions whose right answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlcore.calibrate import (
+    MIN_COVERAGE,
+    TARGET_RISK,
+    choose_threshold,
+    choose_triage_threshold,
+    fit_temperature,
+    label_weights,
+    risk_coverage,
+)
+from mlcore.evaluate import softmax
+
+
+@pytest.mark.parametrize("planted", [0.5, 1.0, 1.7, 3.0])
+def test_a_planted_temperature_is_found_again(planted: float) -> None:
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=(6000, 5)) * 2
+    truth = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    assert fit_temperature(logits * planted, truth) == pytest.approx(planted, rel=0.08)
+
+
+def test_labels_count_alike_but_a_handful_does_not_decide() -> None:
+    truth = np.array([0] * 900 + [1] * 90 + [2] * 5)
+    weights = label_weights(truth)
+    assert weights.sum() == pytest.approx(1)
+    common, rare, handful = (weights[truth == k].sum() for k in range(3))
+    assert common == pytest.approx(rare)
+    assert handful == pytest.approx(common * 5 / 20)
+
+
+def _planted(confidences: list[float], wrong: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return truth and probabilities of two labels, both labels as frequent."""
+    chances = np.empty((len(confidences), 2))
+    truth = np.arange(len(confidences)) % 2
+    guess = truth.copy()
+    guess[wrong] = 1 - guess[wrong]
+    rows = np.arange(len(confidences))
+    chances[rows, guess] = confidences
+    chances[rows, 1 - guess] = 1 - np.array(confidences)
+    return truth, chances
+
+
+def test_risk_falls_with_coverage_where_the_unsure_are_wrong() -> None:
+    confidences = np.linspace(0.99, 0.6, 40).tolist()
+    table = risk_coverage(*_planted(confidences, wrong=[36, 37, 38, 39]))
+    assert [row["coverage"] for row in table][:3] == [1.0, 0.95, 0.9]
+    assert [row["risk"] for row in table[:4]] == pytest.approx([4 / 40, 2 / 38, 0, 0], abs=1e-4)
+    assert table[0]["threshold"] == pytest.approx(0.6, abs=1e-4)
+    assert table[-1]["coverage"] == 0.5
+
+
+def test_the_threshold_covers_as_much_as_the_target_allows() -> None:
+    confidences = np.linspace(0.99, 0.6, 100).tolist()
+    few_wrong = _planted(confidences, wrong=list(range(90, 100)))
+    assert choose_threshold(*few_wrong)["coverage"] == 1.0
+    more_wrong = _planted(confidences, wrong=list(range(82, 100)))
+    chosen = choose_threshold(*more_wrong)
+    # 18 of 100 are wrong; without the last five, 13 of 95 are: below the target.
+    assert chosen["coverage"] == 0.95
+    assert chosen["risk"] == pytest.approx(13 / 95, abs=1e-4)
+    assert chosen["risk"] <= TARGET_RISK
+    kept = (more_wrong[1].max(axis=1) >= chosen["threshold"]).mean()
+    assert kept == pytest.approx(0.95, abs=0.011)
+
+
+def test_the_threshold_never_silences_more_than_agreed() -> None:
+    truth, chances = _planted(np.linspace(0.99, 0.6, 100).tolist(), wrong=list(range(0, 100, 2)))
+    assert choose_threshold(truth, chances)["coverage"] == MIN_COVERAGE
+
+
+def test_the_picture_that_decides_a_threshold_is_on_the_right_side_of_it() -> None:
+    rng = np.random.default_rng(8)
+    chances = softmax(rng.normal(size=(500, 4)) * 3)
+    truth = rng.integers(0, 4, 500)
+    weights = label_weights(truth)
+    for row in risk_coverage(truth, chances):
+        kept = weights[chances.max(axis=1) >= row["threshold"]].sum()
+        assert kept >= row["coverage"] - 1e-9
+
+
+def test_triage_catches_the_agreed_share_of_the_bad() -> None:
+    rng = np.random.default_rng(2)
+    bad = rng.random(1000) < 0.3
+    danger = np.clip(rng.normal(0.2 + 0.4 * bad, 0.2), 0, 1)
+    chosen = choose_triage_threshold(bad, danger)
+    assert 0.95 <= (danger[bad] >= chosen).mean() <= 0.96
+    assert choose_triage_threshold(bad, danger, sensitivity=1.0) <= danger[bad].min()
