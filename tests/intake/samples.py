@@ -34,7 +34,8 @@ def encoded(picture: Picture, kind: str, **options: Any) -> bytes:
     if kind == "HEIF":
         register_heif_opener(thumbnails=False)
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    # A copy, because Pillow leaves a format's settings behind in what it saved.
+    picture.copy().save(buffer, kind, **options)
     return buffer.getvalue()
 
 
