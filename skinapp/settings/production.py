@@ -61,7 +61,7 @@ CACHES = {
         "KEY_PREFIX": "skinapp",
     },
 }
-ALLOWED_HOSTS = [host for host in env.list("ALLOWED_HOSTS", default=[]) if host]
+ALLOWED_HOSTS = [host.strip() for host in env.list("ALLOWED_HOSTS", default=[]) if host.strip()]
 if not ALLOWED_HOSTS or any("*" in host for host in ALLOWED_HOSTS):
     msg = "ALLOWED_HOSTS must name the host names of this installation; '*' is refused."
     raise ImproperlyConfigured(msg)
