@@ -86,7 +86,11 @@ class Run:
         try:
             model.load_weights(checkpoint / "last.weights.h5")
             model.optimizer.build(model.trainable_variables)
-            with np.load(checkpoint / "optimiser.npz", allow_pickle=False) as moments:
+            # NumPy leaves a file that it has opened itself open when it is no archive.
+            with (
+                (checkpoint / "optimiser.npz").open("rb") as stream,
+                np.load(stream, allow_pickle=False) as moments,
+            ):
                 for number, variable in enumerate(model.optimizer.variables):
                     variable.assign(moments[str(number)])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
