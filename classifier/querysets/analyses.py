@@ -53,7 +53,7 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
     def for_lists(self) -> AnalysisQuerySet:
         """Return rows with what a list shows, and none of the heavy columns."""
         return self.select_related(
-            "patient", "clinic", "model_version", "last_reviewer", "image"
+            "patient", "clinic", "model_version", "last_reviewer", "image__lesion"
         ).defer("model_version__manifest", "model_version__metrics", "patient__notes")
 
 
