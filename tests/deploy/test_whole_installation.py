@@ -1,0 +1,130 @@
+"""The very commands of the compose file, under production settings, on real servers: one visit."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlcore.drawing import draw_dermoscopy
+from tests.deploy.hospital import HOST, Browser, Hospital
+from tests.runtime.installations import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+PASSWORD = "a demo password of this test"
+CLINICIAN = "clinician@demo.example"
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    """Return the running installation, started in the order that the compose file asks for."""
+    found = Hospital(tmp_path_factory.mktemp("hospital"), os.environ["DATABASE_URL"])
+    try:
+        found.make_database()
+        found.build_static()
+        found.start("redis")
+        assert "answers for isic9" in found.run_once("migrate")
+        for name in ("web", "worker", "beat"):
+            found.start(name)
+        found.manage("seed_demo", "--patients=0", DEMO_PASSWORD=PASSWORD)
+        for name in ("web", "worker", "beat"):
+            wait_until(
+                lambda: found.is_healthy(name),  # noqa: B023 - asked at once
+                what=f"{name} is healthy: {found.log(name)}",
+            )
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def browser(hospital: Hospital) -> Browser:
+    """Return a browser in which the clinician has signed in."""
+    window = Browser(hospital.port)
+    answer = window.post(
+        "/accounts/login/", "/accounts/login/", {"login": CLINICIAN, "password": PASSWORD}
+    )
+    assert answer.status == 302, answer.text
+    return window
+
+
+def test_one_upload_is_answered(hospital: Hospital, browser: Browser) -> None:
+    picture = io.BytesIO()
+    draw_dermoscopy("melanoma", seed=5).save(picture, "JPEG", quality=92)
+    sent = browser.upload(
+        "/analyses/new/",
+        {
+            "record_number": "MRN-DEPLOY-1",
+            "name": "Dora Deploy",
+            "sex": "unknown",
+            "skin_type": "unknown",
+            "modality": "dermoscopy",
+            "key": str(uuid.uuid4()),
+        },
+        picture.getvalue(),
+    )
+    assert sent.status == 302, sent.text
+    address = re.sub(r"[?#].*", "", sent.headers["Location"])
+    assert re.fullmatch(r"/analyses/[0-9a-f-]{36}/", address)
+    wait_until(
+        lambda: browser.get(f"{address}status/").status == 286,
+        what=f"the worker has answered: {hospital.log('worker')}",
+        seconds=60,
+    )
+    before = browser.get(address).text
+    assert "Your own reading" in before
+    assert "The network's answer" not in before.replace("&#x27;", "'")
+    saved = browser.post(address, f"{address}reading/", {"diagnosis": "nevus"})
+    assert saved.status == 302, saved.text
+    after = browser.get(address).text.replace("&#x27;", "'")
+    assert "The network's answer" in after
+    assert "litert" in after
+    stored = [path for path in (hospital.folder / "media").rglob("*") if path.is_file()]
+    assert len(stored) == 3
+    for path in stored:
+        assert path.stat().st_mode & 0o077 == 0
+    # Logs hold nothing about the person.
+    for name in ("web", "worker", "beat"):
+        assert "Dora" not in hospital.log(name)
+        assert "MRN-DEPLOY-1" not in hospital.log(name)
+
+
+def test_ready_says_what_works(hospital: Hospital) -> None:
+    answer = Browser(hospital.port).get("/readyz")
+    assert answer.status == 200, answer.text
+    assert set(json.loads(answer.text).values()) == {"ok"}
+
+
+def test_everything_is_sent_over_tls_and_closed(hospital: Hospital, browser: Browser) -> None:
+    page = browser.get("/")
+    assert page.status == 200
+    assert "max-age=31536000" in page.headers["Strict-Transport-Security"]
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Cache-Control"] == "no-store, private"
+    assert all(name.startswith("__Host-") for name in browser.cookies if "id" in name)
+    turned = Browser(hospital.port, proxied=False).get("/")
+    assert turned.status == 301
+    assert turned.headers["Location"] == f"https://{HOST}/"
+
+
+def test_static_files_are_served_for_ever(hospital: Hospital, browser: Browser) -> None:
+    page = browser.get("/")
+    sheet = re.search(r'href="(/static/css/[a-z-]+\.[0-9a-f]{12}\.css)"', page.text)
+    assert sheet is not None
+    answer = browser.get(sheet[1])
+    assert answer.status == 200
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_an_unknown_host_is_refused(hospital: Hospital) -> None:
+    stranger = Browser(hospital.port, host="elsewhere.example")
+    assert stranger.get("/").status == 400
