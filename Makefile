@@ -38,7 +38,7 @@ format: venv-dev ## Format the code and the templates
 	@"$(PY)" -m djlint --reformat --quiet templates || true
 
 types: venv-dev ## Check types
-	@"$(PY)" -m mypy mlcore classifier skinapp tests
+	@"$(PY)" -m mypy mlcore classifier skinapp tests bench
 
 contracts: venv-dev ## Check who may import whom
 	@"$(VENV)/bin/lint-imports" --no-cache
