@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
-import re
-import resource
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
+from tests.intake.memory import forget_peak, peak_mebibytes
+
 if TYPE_CHECKING:
     from django.test import Client
 
     from classifier.models import Patient
-
-_STATUS = Path("/proc/self/status")
-_CLEAR = Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"
 
 
 @dataclass(frozen=True)
@@ -58,18 +52,3 @@ def send_file(client: Client, patient: Patient, name: str, data: bytes) -> Answe
         seconds=seconds,
         mebibytes=peak_mebibytes() - held,
     )
-
-
-def forget_peak() -> None:
-    """Let the kernel count the process' peak memory from now on, where it can."""
-    with contextlib.suppress(OSError):
-        _CLEAR.write_text(_RESET_PEAK)
-
-
-def peak_mebibytes() -> float:
-    """Return the process' peak memory since the last :func:`forget_peak`."""
-    if _STATUS.exists():
-        found = re.search(r"^VmHWM:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
-        if found is not None:
-            return int(found.group(1)) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,1 @@
+"""Measurements that a person repeats with ``make bench`` or ``python -m bench [name ...]``."""
