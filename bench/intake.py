@@ -64,7 +64,7 @@ def run(*, quick: bool) -> str:
     lines = [
         "## Intake: one upload, from its bytes to the three stored copies",
         "",
-        "| megapixels | format | file | decode | copies | together (median) | processor | peak memory |",
+        "| megapixels | format | file | decode | copies | together | processor | peak memory |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for mega, size in sizes.items():
@@ -84,7 +84,7 @@ def run(*, quick: bool) -> str:
             )
     lines += [
         "",
-        "Processor is the time over all threads, which a busy machine does not stretch. "
+        "Times are medians; processor time is over all threads and less stretched by other work.",
         "Peak memory is what a fresh process needed beyond itself and the file's own bytes.",
     ]
     return "\n".join(lines)
