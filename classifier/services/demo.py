@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from classifier.choices import BodySite, Modality, Role, Sex, SkinType
 from classifier.models import Clinic, Membership, Patient, User
+from classifier.services.errors import RuleError
 from classifier.services.images import add_image
 from classifier.services.patients import add_lesion, register_patient
 from mlcore.drawing import draw_clinical, draw_dermoscopy
@@ -98,7 +101,15 @@ class SeedCounts:
 
 
 def seed_demo(*, password: str, patients: int = len(_PATIENTS)) -> SeedCounts:
-    """Make whatever of the demo clinic is missing; existing accounts keep their password."""
+    """Make whatever of the demo clinic is missing; existing accounts keep their password.
+
+    Raises:
+        RuleError: the settings do not allow a demo clinic here.
+    """
+    if not settings.DEMO_CLINIC:
+        raise RuleError(
+            _("No demo clinic is made beside real patients. Set DEMO_CLINIC=1 if there are none.")
+        )
     clinic, _made = Clinic.objects.get_or_create(name=DEMO_CLINIC)
     accounts = sum(_seed_person(clinic, person, password) for person in DEMO_PEOPLE)
     clinician = User.objects.get(email=DEMO_PEOPLE[0].email)

@@ -270,6 +270,9 @@ ANALYSIS_QUEUE_ALARM_SECONDS = env.int("ANALYSIS_QUEUE_ALARM_SECONDS", default=3
 MLCORE_ENGINE = env.str("MLCORE_ENGINE", default="litert")
 MLCORE_RELEASES = env.path("MLCORE_RELEASES", default=str(BASE_DIR / "mlcore" / "releases"))()
 
+# The demo clinic comes with a superuser whose address everybody knows: never beside real patients.
+DEMO_CLINIC = env.bool("DEMO_CLINIC", default=False)
+
 PAGE_SIZE = 25
 CSV_MAX_ROWS = 50_000
 

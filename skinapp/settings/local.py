@@ -33,6 +33,7 @@ SESSION_COOKIE_NAME = f"session_{_NAME}"
 CSRF_COOKIE_NAME = f"csrf_{_NAME}"
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(VAR / "static"))()
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(VAR / "media"))()
+DEMO_CLINIC = env.bool("DEMO_CLINIC", default=True)
 # Password-reset letters are written to files under var/mail instead of being sent.
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = str(VAR / "mail")

@@ -35,7 +35,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
         assert "answers for isic9" in found.run_once("migrate")
         for name in ("web", "worker", "beat"):
             found.start(name)
-        found.manage("seed_demo", "--patients=0", DEMO_PASSWORD=PASSWORD)
+        found.manage("seed_demo", "--patients=0", DEMO_CLINIC="1", DEMO_PASSWORD=PASSWORD)
         for name in ("web", "worker", "beat"):
             wait_until(
                 lambda: found.is_healthy(name),  # noqa: B023 - asked at once

@@ -90,6 +90,35 @@ def test_every_component_is_included_somewhere() -> None:
     assert [path.name for path in components if f"components/{path.name}" not in text] == []
 
 
+def camel(attribute: str) -> str:
+    """Return the name under which a script's ``dataset`` knows a data attribute."""
+    return re.sub(r"-(\w)", lambda match: match[1].upper(), attribute.removeprefix("data-"))
+
+
+def test_every_hook_of_a_template_is_used_by_a_script_or_a_sheet() -> None:
+    hooks = {
+        name
+        for path in TEMPLATES
+        for name in re.findall(r"\s(data-[a-z][a-z-]*[a-z])", path.read_text(encoding="utf-8"))
+    }
+    used = "".join(path.read_text(encoding="utf-8") for path in [*SCRIPTS, *SHEETS])
+    # upload.js looks its row's parts up by name and its sentences by key: data-upload-<part>,
+    # data-word-<key>.
+    parts = set(re.findall(r'\bpart\("([\w-]+)"\)', used))
+    words = {word.lower() for word in re.findall(r'this\.word\((?:[^"()]*)"(\w+)"', used)}
+    words |= {"file", "files", "signedout"}
+    left = {
+        name
+        for name in hooks
+        if f"[{name}" not in used
+        and f"({name})" not in used
+        and not re.search(rf"dataset\??\.{camel(name)}\b|this\.words\.{camel(name)}\b", used)
+        and name.removeprefix("data-upload-") not in parts
+        and camel(name).removeprefix("word").lower() not in words
+    }
+    assert sorted(left) == []
+
+
 def test_every_icon_exists() -> None:
     drawn = set(
         re.findall(r'<symbol id="([\w-]+)"', (ROOT / "static" / "icons.svg").read_text("utf-8"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from classifier.services.demo import DEMO_PEOPLE, seed_demo
+from classifier.services.errors import RuleError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -38,7 +39,10 @@ class Command(BaseCommand):
             raise CommandError(msg)
         given: str | None = options["password"]
         password = given or secrets.token_urlsafe(12)
-        made = seed_demo(password=password, patients=patients)
+        try:
+            made = seed_demo(password=password, patients=patients)
+        except RuleError as error:
+            raise CommandError(str(error)) from error
         for person in DEMO_PEOPLE:
             self.stdout.write(f"{person.email}: {person.description}")
         if not given and made.accounts:
