@@ -3,8 +3,8 @@
 
    Parts are found by attributes: inputs of type file, [data-upload-drop], [data-upload-list],
    <template data-upload-row> with [data-upload-preview|name|progress|message|link|remove],
-   [data-upload-status] (read aloud), [data-upload-send]. Sentences come from data-word-… attributes of
-   the form or of [data-upload-words], limits from data-max-bytes and data-max-files of the same.
+   [data-upload-status] (read aloud), [data-upload-send], [data-upload-leave]. Sentences come from
+   data-word-… attributes of the form, limits from its data-max-bytes and data-max-files.
 
    Answer of the form's address, asked with "Accept: application/json":
    {"files": [{"name", "status": "queued" | "known" | "refused", "analysis_url", "message"}]}
@@ -33,8 +33,7 @@ class Upload {
     this.status = form.querySelector("[data-upload-status]");
     this.button = form.querySelector("[data-upload-send]");
     this.field = this.inputs[0].name;
-    const words = form.querySelector("[data-upload-words]")?.dataset ?? {};
-    this.words = { ...form.dataset, ...words };
+    this.words = form.dataset;
     this.rows = [];
     this.active = 0;
     this.listen();
@@ -193,7 +192,7 @@ class Upload {
     this.showErrors({});
     const batch = this.rows.filter((row) => SENDABLE.has(row.state));
     if (!batch.length) {
-      this.showErrors({ [this.field]: [this.word("None") || this.nativeMissing()] });
+      this.showErrors({ [this.field]: [this.word("None")] });
       return;
     }
     if (!this.form.reportValidity()) return;
@@ -208,18 +207,9 @@ class Upload {
     this.finish(batch);
   }
 
-  nativeMissing() {
-    const [input] = this.inputs;
-    input.required = true;
-    const message = input.validationMessage;
-    input.required = false;
-    return message;
-  }
-
   lock(busy) {
     this.active = busy ? 1 : 0;
-    this.form.toggleAttribute("aria-busy", busy);
-    if (busy) this.form.setAttribute("aria-busy", "true");
+    this.form.setAttribute("aria-busy", String(busy));
     if (this.button) this.button.disabled = busy;
   }
 

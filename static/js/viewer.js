@@ -38,7 +38,7 @@ class Viewer {
       paint();
     });
     const choose = () => {
-      const { src } = label.selectedOptions[0].dataset;
+      const src = label.selectedOptions[0].dataset.src;
       if (map.getAttribute("src") !== src) map.src = src;
     };
     label?.addEventListener("change", () => {
