@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
+    from celery import Task
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 _PATIENCE = 60.0
 
@@ -134,6 +136,12 @@ class Cluster:
         )
         wait_until(lambda: " ready." in worker.said(), f"a worker; see {log}")
         return worker
+
+    def send(self, task: Task[..., None]) -> None:
+        """Send a message by itself, as the web server or beat would."""
+        # Celery keeps connections of its own open, which belong to the broker of another test.
+        with task.app.connection_for_write() as connection:
+            task.apply_async(connection=connection)  # type: ignore[call-arg]  # see wake_worker
 
     def start_beat(self) -> None:
         """Start beat, which sends the sweep."""
