@@ -124,6 +124,8 @@ def train(
     run.restore(model)
     chances = _chances(training, recipe)
     seconds = pictures = 0.0
+    # On a terminal the line takes the place of the bar.
+    start = "\r" if report.isatty() else ""
     while not _finished(run, recipe, epochs):
         epoch = run.epoch
         side = epochs[epoch]
@@ -143,7 +145,7 @@ def train(
         figures = _validate(model, validation, side)
         run.note(model, {"train_loss": loss / steps} | figures, side=side)
         print(
-            f"\repoch {epoch + 1}/{len(epochs)} side {side} loss {loss / steps:.4f} "
+            f"{start}epoch {epoch + 1}/{len(epochs)} side {side} loss {loss / steps:.4f} "
             f"val_loss {figures['loss']:.4f} accuracy {figures['accuracy']:.4f} "
             f"balanced {figures['balanced_accuracy']:.4f} {time.monotonic() - started:.0f} s",
             file=report,

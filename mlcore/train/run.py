@@ -84,8 +84,9 @@ class Run:
         if checkpoint is None:
             return
         try:
-            model.load_weights(checkpoint / "last.weights.h5")
+            # Built first: Keras looks for the optimiser's variables in the file of weights too.
             model.optimizer.build(model.trainable_variables)
+            model.load_weights(checkpoint / "last.weights.h5")
             # NumPy leaves a file that it has opened itself open when it is no archive.
             with (
                 (checkpoint / "optimiser.npz").open("rb") as stream,
