@@ -7,7 +7,36 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
+from classifier.services.claims import new_reference
+from skinapp.logs import reference as current_reference
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class ReferenceMiddleware:
+    """Gives every request a short reference and sends it along as ``X-Reference``.
+
+    A person reads it out, the operator searches the log for it, and it names no patient.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Draw the reference, and forget it when the answer is there."""
+        reference = new_reference()
+        before = current_reference.set(reference)
+        try:
+            response = self.get_response(request)
+        finally:
+            current_reference.reset(before)
+        response.headers["X-Reference"] = reference
+        return response
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Render the page of an unforeseen fault, with the reference that finds it in the log."""
+    return render(request, "500.html", {"reference": current_reference.get()}, status=500)
 
 
 class PermissionsPolicyMiddleware:

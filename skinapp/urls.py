@@ -12,3 +12,5 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("", include("classifier.urls")),
 ]
+
+handler500 = "skinapp.middleware.server_error"

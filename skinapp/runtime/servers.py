@@ -122,6 +122,9 @@ def start_postgres(
         "fsync": "on" if durable else "off",
         "synchronous_commit": "on" if durable else "off",
         "full_page_writes": "on" if durable else "off",
+        # Its log names no patient: neither the values of a row nor those of a statement.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

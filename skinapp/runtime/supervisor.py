@@ -34,6 +34,7 @@ from skinapp.runtime.servers import (
     start_servers,
     start_valkey,
 )
+from skinapp.runtime.terminal import Terminal, say, show
 
 if TYPE_CHECKING:
     import socket
@@ -114,22 +115,6 @@ class Member:
         self.pause = min(self.pause * 2, _LONGEST_PAUSE)
 
 
-def say(sentence: str) -> None:
-    """Print a line of progress."""
-    show(f"skinapp: {sentence}")
-
-
-def show(text: str) -> None:
-    """Print; where nobody can read any more (a closed terminal, a broken pipe) go on in silence."""
-    try:
-        print(text, flush=True)  # noqa: T201 - the command's own words
-    except OSError:
-        # Python would try once more at its end, and fail there.
-        silent = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silent, sys.stdout.fileno())
-        os.close(silent)
-
-
 def supervised_by(folder: Path) -> str | None:
     """Return the process number of the supervisor that holds ``folder``, None without one."""
     try:
@@ -180,7 +165,8 @@ class Supervisor:
             self._prepare(environment)
             self._adopt(servers, environment)
             self._announce()
-            while not self._ending:
+            terminal = Terminal()
+            while not self._ending and not terminal.is_gone():
                 for member in self.members:
                     member.tend()
                 time.sleep(_TICK)

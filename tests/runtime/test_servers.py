@@ -124,6 +124,20 @@ def test_the_password_is_asked_for(folder: Path) -> None:
         servers.stop()
 
 
+def test_the_database_log_names_nobody(folder: Path) -> None:
+    servers = start_servers(folder, durable=False)
+    try:
+        ask(servers.database_url, "CREATE TABLE person (name text PRIMARY KEY)")
+        ask(servers.database_url, "INSERT INTO person VALUES ('Ada Private')")
+        with pytest.raises(psycopg2.IntegrityError, match="Ada Private"):
+            ask(servers.database_url, "INSERT INTO person VALUES ('Ada Private')")
+    finally:
+        servers.stop()
+    log = (folder / "postgres.log").read_text(encoding="utf-8")
+    assert "duplicate key value violates unique constraint" in log
+    assert "Ada Private" not in log
+
+
 def test_configured_servers_are_used_as_they_are(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
