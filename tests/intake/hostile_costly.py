@@ -122,6 +122,24 @@ COSTLY = [
         lambda: png_with(png_chunk(b"tEXt", b"a\x00") * 30_000),
         "too_complex",
     ),
+    Hostile(
+        "private.png",
+        "PNG with 5 MB of private chunks",
+        lambda: png_with(png_chunk(b"prVt", bytes(MEBIBYTE)) * 5),
+        "too_complex",
+    ),
+    Hostile(
+        "exif.webp",
+        "WebP with 5 MB of Exif",
+        lambda: webp(sound("WEBP")[12:], riff_chunk(b"EXIF", bytes(5 * MEBIBYTE))),
+        "too_complex",
+    ),
+    Hostile(
+        "boxes.heic",
+        "HEIC of 30 000 empty boxes",
+        lambda: sound("HEIF") + box(b"free") * 30_000,
+        "too_complex",
+    ),
     Hostile("frames.png", "animated PNG of 12 000 frames", _png_of_frames, "too_complex"),
     Hostile(
         "text-bomb.png", "PNG whose text unpacks to 64 MB", lambda: _bombed_text(b"zTXt"), "damaged"

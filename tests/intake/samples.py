@@ -34,7 +34,9 @@ def encoded(picture: Picture, kind: str, **options: Any) -> bytes:
     if kind == "HEIF":
         register_heif_opener(thumbnails=False)
     buffer = io.BytesIO()
-    # A copy, because Pillow leaves a format's settings behind in what it saved.
+    # Copies, because Pillow leaves a format's settings behind in what it saved.
+    if "append_images" in options:
+        options["append_images"] = [each.copy() for each in options["append_images"]]
     picture.copy().save(buffer, kind, **options)
     return buffer.getvalue()
 

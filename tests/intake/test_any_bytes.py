@@ -30,9 +30,9 @@ from mlcore.imaging import (
 from mlcore.imaging.directories import check_exif, read_camera_facts
 from tests.intake.carriers import CARRIERS, camera_block
 from tests.intake.hostile import HOSTILE
+from tests.intake.pictures import UPRIGHT_BY, stored_turned
 from tests.intake.properties import EFFORT, MORE_EFFORT
 from tests.intake.samples import FORMATS, drawn, encoded, sound
-from tests.intake.test_odd_pictures import UPRIGHT_BY, stored_turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from mlcore.imaging import decode
+from tests.intake.pictures import assert_pixel, assert_quarters, quarters
 from tests.intake.profiles import (
     ADOBE_RGB,
     DISPLAY_P3,
@@ -19,7 +20,6 @@ from tests.intake.profiles import (
     to_srgb,
 )
 from tests.intake.samples import blank, encoded, jpeg_part, noise
-from tests.intake.test_odd_pictures import assert_pixel, assert_quarters, quarters
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
-from classifier.intake import REFUSALS, Refused
+from classifier.intake import REFUSALS, Refused, accept
 from classifier.models import Analysis, AuditEvent, Image, Lesion, Transition
 from mlcore.imaging import FAULTS
 from tests.intake.hostile import HOSTILE
@@ -15,6 +16,8 @@ from tests.intake.measure import send_file
 from tests.intake.samples import FORMATS, sound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.conf import LazySettings
     from pytest_django import DjangoCaptureOnCommitCallbacks
 
@@ -91,3 +94,24 @@ def test_what_the_hostile_files_are_made_of_is_accepted(
     assert answer.status == 302
     assert Image.objects.get().original_format == kind
     assert len(files_in(folders)) == 3
+
+
+def test_an_upload_that_lies_about_its_size_is_cut_short(settings: LazySettings) -> None:
+    settings.INTAKE_MAX_BYTES = 1_000
+
+    class Endless(SimpleUploadedFile):
+        """Says it is small, and never ends."""
+
+        sent = 0
+
+        def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:  # noqa: ARG002 - Django's
+            """Yield for ever."""
+            while True:
+                self.sent += 1
+                yield b"x" * 400
+
+    upload = Endless("small.jpg", b"x")
+    with pytest.raises(Refused) as refused:
+        accept(upload)
+    assert refused.value.code == "too_many_bytes"
+    assert upload.sent == 3
