@@ -73,7 +73,7 @@ _HTML = re.compile(
 # a file, and archives. The patterns are long enough not to turn up by chance in megabytes of a
 # maker's own data.
 _MARKUP = re.compile(
-    rb"<script[\s>]|<html[\s>]|<!doctype\s|<svg[\s>]|<iframe[\s>]|<\?php|%PDF-\d", re.IGNORECASE
+    rb"<(?:script[\s>]|html[\s>]|!doctype\s|svg[\s>]|iframe[\s>]|\?php)|%PDF-\d", re.IGNORECASE
 )
 _HIDDEN = re.compile(
     rb"PK\x03\x04[\x0a-\x3f]\x00|Rar!\x1a\x07|7z\xbc\xaf\x27\x1c|"
