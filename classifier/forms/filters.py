@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import Decision, Modality, ReviewState, State
-from classifier.models import Clinic, ModelVersion, User
+from classifier.models import Clinic, ModelVersion, Patient, User
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ class HistoryFilterForm(forms.Form):
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Name or record number")}),
+    )
+    # One patient exactly: their page leads here.
+    patient = forms.ModelChoiceField(
+        queryset=Patient.objects.none(), required=False, widget=forms.HiddenInput
     )
     label = forms.ChoiceField(label=_("First label"), choices=_labels, required=False)
     decision = forms.ChoiceField(
@@ -69,6 +73,9 @@ class HistoryFilterForm(forms.Form):
         """Offer the person's own clinics and colleagues only."""
         super().__init__(*args, **kwargs)
         clinics = Clinic.objects.visible_to(user)
+        patient = self.fields["patient"]
+        assert isinstance(patient, forms.ModelChoiceField)  # noqa: S101 - tells the type checker
+        patient.queryset = Patient.objects.visible_to(user).defer("notes")
         reviewer, clinic = self.fields["reviewer"], self.fields["clinic"]
         assert isinstance(reviewer, forms.ModelChoiceField)  # noqa: S101 - tells the type checker
         assert isinstance(clinic, forms.ModelChoiceField)  # noqa: S101 - tells the type checker

@@ -135,6 +135,7 @@ def history_rows(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
     exact = {
         "top_label": filters.get("label"),
         "decision": filters.get("decision"),
+        "patient": filters.get("patient"),
         "modality": filters.get("modality"),
         "review_state": filters.get("review"),
         "model_version": filters.get("version"),

@@ -113,6 +113,34 @@ def test_the_reviewer_and_the_model_version_can_be_asked_for(
     assert rows(cast, version=version.pk, reviewer=cast.colleague.pk) == []
 
 
+def test_one_patient_can_be_asked_for_without_their_name(cast: Cast) -> None:
+    namesake = factories.make_patient(cast.clinic, cast.owner, name="Ada Example")
+    mine, other = add(cast), add(cast, patient=namesake)
+    client = cast.client_of(cast.owner)
+    link = f"{reverse('history')}?patient={namesake.pk}"
+    assert link in client.get(namesake.get_absolute_url()).content.decode()
+    page = client.get(link)
+    assert [row.analysis.pk for row in page.context["listed"].rows] == [other.pk]
+    text = html.unescape(page.content.decode())
+    assert "Only analyses of" in text
+    # The export and the filters stay with the patient until somebody asks for everybody.
+    assert f"{reverse('history_csv')}?patient={namesake.pk}" in text
+    assert f'<input type="hidden" name="patient" value="{namesake.pk}"' in text
+    assert set(rows(cast)) == {mine.pk, other.pk}
+
+
+def test_another_clinics_patient_cannot_be_asked_for(cast: Cast) -> None:
+    elsewhere = factories.make_patient(cast.other_clinic, cast.stranger)
+    client = cast.client_of(cast.owner)
+    told = [
+        client.get(reverse("history"), {"patient": str(pk)})
+        for pk in (elsewhere.pk, "00000000-0000-4000-8000-000000000000")
+    ]
+    assert [page.status_code for page in told] == [400, 400]
+    errors = [page.context["form"].errors.as_json() for page in told]
+    assert errors[0] == errors[1]
+
+
 def test_a_period_holds_its_first_and_its_last_day(cast: Cast) -> None:
     zone = timezone.get_current_timezone()
     days = {
