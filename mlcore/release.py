@@ -45,6 +45,12 @@ if TYPE_CHECKING:
 
 # Share of the training pictures that each bound of the quality gate may refuse.
 _QUALITY_SHARE = 0.002
+# The public sets hardly show dark skin, so what is dark or even among their pictures may be a
+# well-lit picture of skin of type VI (luma about 60, spread about 8) or I (about 220). No bound may
+# be stricter than these, whatever the training pictures are like.
+_SPREAD_OF_ANY_SKIN = 2.0
+_LUMA_OF_DARK_SKIN = 40.0
+_LUMA_OF_LIGHT_SKIN = 235.0
 _PARITY_PICTURES = 64
 
 
@@ -188,9 +194,12 @@ def _quality_limits(training: Pictures) -> QualityLimits:
         return float(np.quantile([getattr(quality, name) for quality in measured], share))
 
     return QualityLimits(
-        min_spread=round(quantile("spread", _QUALITY_SHARE) * 0.8, 3),
-        min_luma=round(quantile("high_luma", _QUALITY_SHARE) * 0.8, 3),
-        max_luma=round(255 - (255 - quantile("low_luma", 1 - _QUALITY_SHARE)) * 0.5, 3),
+        min_spread=min(round(quantile("spread", _QUALITY_SHARE) * 0.8, 3), _SPREAD_OF_ANY_SKIN),
+        min_luma=min(round(quantile("high_luma", _QUALITY_SHARE) * 0.8, 3), _LUMA_OF_DARK_SKIN),
+        max_luma=max(
+            round(255 - (255 - quantile("low_luma", 1 - _QUALITY_SHARE)) * 0.5, 3),
+            _LUMA_OF_LIGHT_SKIN,
+        ),
         min_sharpness=round(quantile("sharpness", _QUALITY_SHARE) * 0.8, 4),
     )
 

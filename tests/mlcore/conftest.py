@@ -59,6 +59,10 @@ def scramble(model: Any, seed: int) -> None:
     """Give a network weights by chance, normalisation too, of a size that keeps signals alive."""
     from keras import layers
 
+    def fan_in(layer: Any, shape: tuple[int, ...]) -> int:
+        depthwise = isinstance(layer, layers.DepthwiseConv2D)
+        return int(np.prod(shape[:2] if depthwise else shape[:-1]))
+
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         shapes = [weight.shape for weight in layer.get_weights()]
@@ -70,7 +74,7 @@ def scramble(model: Any, seed: int) -> None:
         elif shapes:
             layer.set_weights(
                 [
-                    rng.normal(size=shape) * (2 / max(1, np.prod(shape[:-1]))) ** 0.5
+                    rng.normal(size=shape) * (2 / fan_in(layer, shape)) ** 0.5
                     if len(shape) > 1
                     else rng.normal(size=shape) * 0.3
                     for shape in shapes

@@ -82,6 +82,15 @@ def test_the_keras_file_is_functional_compressed_and_safe(made: Release) -> None
     }
 
 
+def test_the_gate_turns_no_skin_away(made: Release) -> None:
+    # Whatever the training pictures are like: these bounds hold for the darkest and lightest skin.
+    quality = made.manifest["quality"]
+    assert quality["min_luma"] <= 40
+    assert quality["max_luma"] >= 235
+    assert quality["min_spread"] <= 2
+    assert 0 < quality["min_sharpness"] < 1
+
+
 def test_golden_answers_hold_on_both_engines(made: Release) -> None:
     for engine in ("litert", "tensorflow"):
         assert check_golden(Predictor(made, engine=engine)) < 1e-4
