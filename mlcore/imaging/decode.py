@@ -124,6 +124,10 @@ def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS, at_least: int | None
                 _draft(opened, at_least)
             # The first frame of an animation, the first page of a document.
             opened.load()
+            if found is not Format.JPEG:
+                # libheif learns the true size only while it decodes.
+                size = opened.size
+                _check_most(*size, limits)
             check_complete(data, found, opened, seen.end)
             return _finish(opened, found, size, facts)
         except ImageError:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlcore.imaging.errors import ImageError
 
-# Far beyond what cameras write; a decoder that inflated more would cost memory for nothing.
-MOST_METADATA = 4 * 1024 * 1024
+# Phones that keep a depth map beside the picture write up to a few megabytes; what is far beyond
+# them would cost a decoder memory for nothing.
+MOST_METADATA = 8 * 1024 * 1024
 # Segments, chunks or boxes.
 MOST_PARTS = 20_000
 

@@ -106,8 +106,8 @@ COSTLY = [
     ),
     Hostile(
         "comments.jpg",
-        "JPEG with 5 MB of comments",
-        lambda: jpeg_with(jpeg_segment(0xFE, bytes(65_000)) * 80),
+        "JPEG with 9 MB of comments",
+        lambda: jpeg_with(jpeg_segment(0xFE, bytes(65_000)) * 140),
         "too_complex",
     ),
     Hostile(
@@ -124,14 +124,14 @@ COSTLY = [
     ),
     Hostile(
         "private.png",
-        "PNG with 5 MB of private chunks",
-        lambda: png_with(png_chunk(b"prVt", bytes(MEBIBYTE)) * 5),
+        "PNG with 9 MB of private chunks",
+        lambda: png_with(png_chunk(b"prVt", bytes(MEBIBYTE)) * 9),
         "too_complex",
     ),
     Hostile(
         "exif.webp",
-        "WebP with 5 MB of Exif",
-        lambda: webp(sound("WEBP")[12:], riff_chunk(b"EXIF", bytes(5 * MEBIBYTE))),
+        "WebP with 9 MB of Exif",
+        lambda: webp(sound("WEBP")[12:], riff_chunk(b"EXIF", bytes(9 * MEBIBYTE))),
         "too_complex",
     ),
     Hostile(
@@ -192,8 +192,8 @@ COSTLY = [
     ),
     Hostile(
         "index.heic",
-        "HEIC with an index of 5 MB",
-        lambda: box(b"ftyp", b"heic\x00\x00\x00\x00mif1heic") + box(b"meta", bytes(5 * MEBIBYTE)),
+        "HEIC with an index of 9 MB",
+        lambda: box(b"ftyp", b"heic\x00\x00\x00\x00mif1heic") + box(b"meta", bytes(9 * MEBIBYTE)),
         "too_complex",
     ),
     Hostile(
