@@ -281,6 +281,8 @@ CSV_MAX_ROWS = 50_000
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="skinapp@localhost")
 EMAIL_SUBJECT_PREFIX = "[Skinapp] "
+# Without it, allauth puts the name of the host before the subject.
+ACCOUNT_EMAIL_SUBJECT_PREFIX = EMAIL_SUBJECT_PREFIX
 
 LOGGING = {
     "version": 1,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from classifier.selectors.maps import overlay_png
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEETS = sorted((ROOT / "static" / "css").glob("*.css"))
@@ -209,3 +213,16 @@ def test_no_template_carries_a_style_or_a_script_of_its_own() -> None:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"\sstyle=|<style|\son\w+=\"", text), path.name
         assert not re.search(r"<script(?![^>]*\ssrc=)", text), path.name
+
+
+def test_the_legend_of_the_map_shows_the_colours_it_is_painted_with() -> None:
+    legend = (ROOT / "templates" / "components" / "map_scale.html").read_text(encoding="utf-8")
+    shown = re.findall(r'stop-color="#(\w{6})"', legend)
+    values = bytes([0, 64, 128, 191, 255] * 5)
+    facts = {"height": 5, "width": 5, "values": list(values)}
+    overlay = Image.open(io.BytesIO(overlay_png(facts))).convert("RGBA")
+    ends = [overlay.getpixel((x, overlay.height // 2)) for x in (0, overlay.width - 1)]
+    for code, painted in zip((shown[0], shown[-1]), ends, strict=True):
+        assert isinstance(painted, tuple)
+        assert max(abs(a - b) for a, b in zip(bytes.fromhex(code), painted[:3], strict=True)) <= 8
+    assert len(shown) == 5
