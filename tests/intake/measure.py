@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
+from mlcore.imaging import decode
 from tests.intake.memory import forget_peak, peak_mebibytes
+from tests.intake.samples import sound
 
 if TYPE_CHECKING:
     from django.test import Client
 
     from classifier.models import Patient
+
+
+_WARMED: list[bool] = []
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,17 @@ class Answer:
 
 def send_file(client: Client, patient: Patient, name: str, data: bytes) -> Answer:
     """Send one file by the form of the patient's page."""
+    address = reverse("image_upload", args=[patient.pk])
+    if not _WARMED:
+        # Templates and libraries are loaded once a process; that is not the file's doing.
+        client.get(address)
+        decode(sound("HEIF"))
+        _WARMED.append(True)
     upload = SimpleUploadedFile(name, data, content_type="image/jpeg")
     forget_peak()
     held, began = peak_mebibytes(), time.process_time()
     response = client.post(
-        reverse("image_upload", args=[patient.pk]),
+        address,
         {"images": [upload], "modality": "clinical"},
         headers={"accept": "text/html"},
     )
