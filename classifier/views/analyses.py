@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from classifier.choices import State
 from classifier.forms.reviews import ReadingForm, ReasonForm, ReviewForm
 from classifier.models import Analysis, Prediction
 from classifier.selectors.maps import overlay_png
@@ -132,7 +133,7 @@ def _moved(
     analysis = writable_or_403(all_of_page(), user, pk)
     form = ReasonForm(request.POST)
     hidden = (
-        analysis.prediction_id is not None
+        analysis.state in {State.SUCCEEDED, State.REJECTED}
         and not Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists()
     )
     if hidden:

@@ -237,6 +237,27 @@ def test_trying_again_does_not_tell_whether_it_was_rejected(cast: Cast) -> None:
     assert told == {("Save your own reading first.",)}
 
 
+@pytest.mark.parametrize("state", [State.FAILED, State.QUEUED])
+def test_a_second_attempt_can_be_moved_by_whoever_has_not_read_the_first(
+    cast: Cast, state: str
+) -> None:
+    # Somebody asked for another try of a rejected image, and it failed, or still waits.
+    image = make.bare_image(cast.patient, cast.owner)
+    analysis = make.answered(image, cast.owner, decision=Decision.REJECTED)
+    facts: dict[str, Any] = {"failure_code": "network_error", "failure_reference": "R4F7K2"}
+    if state == State.QUEUED:
+        facts = {"finished_at": None}
+    Analysis.objects.filter(pk=analysis.pk).update(state=state, **facts)
+    name = "analysis_retry" if state == State.FAILED else "analysis_cancel"
+    client = cast.client_of(cast.owner)
+    page = client.get(analysis.get_absolute_url())
+    assert reverse(name, args=[analysis.pk]) in page.content.decode()
+    assert page.context["page"].answer is None
+    client.post(reverse(name, args=[analysis.pk]), {"reason": "The disk is back"})
+    analysis.refresh_from_db()
+    assert analysis.state == (State.QUEUED if state == State.FAILED else State.CANCELLED)
+
+
 def test_a_review_before_the_reading_is_refused_and_tells_nothing(cast: Cast) -> None:
     client = cast.client_of(cast.owner)
     told = set()
