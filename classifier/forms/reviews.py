@@ -99,4 +99,7 @@ class ReviewForm(forms.Form):
 class ReasonForm(forms.Form):
     """Why an analysis is tried again or cancelled."""
 
-    reason = forms.CharField(label=_("Reason"), max_length=500)
+    # A rejected result shows this form beside the review, which has a "reason" of its own.
+    reason = forms.CharField(
+        label=_("Reason"), max_length=500, widget=forms.TextInput(attrs={"id": "id_job_reason"})
+    )
