@@ -11,6 +11,7 @@ from classifier.services.claims import new_reference
 from skinapp.logs import reference as current_reference
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+_MOST_DIGITS = 18
 
 
 class ReferenceMiddleware:
@@ -61,9 +62,13 @@ class BodySizeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer 413 to an over-long body, 400 to a length that is not a number."""
         declared = request.META.get("CONTENT_LENGTH") or "0"
-        if not declared.isdigit():
-            return HttpResponse(_("The request's length is not a number."), status=400)
-        if int(declared) <= settings.REQUEST_MAX_BYTES:
+        # ASCII, because int() fails on some digits of other scripts, and short, because it refuses
+        # to read thousands of them.
+        if not (declared.isascii() and declared.isdigit()):
+            return HttpResponse(
+                _("The request's length is not a number."), status=400, content_type="text/plain"
+            )
+        if len(declared) <= _MOST_DIGITS and int(declared) <= settings.REQUEST_MAX_BYTES:
             return self.get_response(request)
         limit = settings.REQUEST_MAX_BYTES // (1024 * 1024)
         sentence = _("The upload is too large: at most %(limit)d MB at a time.") % {"limit": limit}
