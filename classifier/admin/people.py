@@ -119,7 +119,7 @@ class ClinicAdmin(RecordAdmin[Clinic]):
     """Departments and who works in them."""
 
     inlines: ClassVar[list[Any]] = [MembershipInline]
-    list_display = ("name", "blinded_first", "created_at")
+    list_display = ("name", "blinded_first", "urgent_first", "created_at")
     search_fields = ("name",)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature

@@ -85,6 +85,16 @@ class Clinic(models.Model):
         default=True,
         help_text=_("A clinician's own reading is saved before the network's answer is shown."),
     )
+    urgent_first = models.BooleanField(
+        _("most pressing first"),
+        default=True,
+        db_default=True,
+        help_text=_(
+            "The worklist begins with the worst triage group, also before somebody's own reading: "
+            "the place in the list then hints at how pressing the network takes a case to be. "
+            "Without it, what is not read yet is listed by age alone."
+        ),
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = ClinicQuerySet.as_manager()

@@ -74,12 +74,13 @@ def worklist(user: User, *, tab: str, cursor: str = "") -> ListPage:
             ``failed``.
         cursor: from an earlier page.
 
-    In a clinic that asks for an own reading first, the place in the list would tell the answer.
-    Its rows therefore all count as the worst group, which they may be, and only age orders them.
+    The place in the list hints at an answer that is still hidden. A clinic may find that too much
+    (``urgent_first`` off): its rows then all count as the worst group, which they may be, and only
+    age orders them.
     """
     mine = Analysis.objects.visible_to(user).annotate(
         urgency=Case(
-            When(clinic__blinded_first=True, then=0),
+            When(clinic__blinded_first=True, clinic__urgent_first=False, then=0),
             default=F("triage_rank"),
             output_field=PositiveSmallIntegerField(),
         )

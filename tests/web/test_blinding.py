@@ -139,8 +139,11 @@ def test_no_word_of_an_answer_is_on_any_page(cast: Cast, who: str) -> None:
     assert names in ([], [*expected, "other"])
 
 
-def test_the_order_of_the_worklist_gives_nothing_away(cast: Cast) -> None:
-    """The oldest leads, whatever the network thinks of it."""
+@pytest.mark.parametrize("urgent_first", [True, False])
+def test_the_clinic_decides_whether_the_order_may_hint(cast: Cast, *, urgent_first: bool) -> None:
+    """What presses leads, and nothing else is told; or the oldest leads, and nothing is told."""
+    cast.clinic.urgent_first = urgent_first
+    cast.clinic.save()
     now = timezone.now()
     tops = ("nevus", "melanoma", "dermatofibroma", "actinic_keratosis")
     rows = [
@@ -153,10 +156,14 @@ def test_the_order_of_the_worklist_gives_nothing_away(cast: Cast) -> None:
         for age, top in enumerate(tops)
     ]
     listed = cast.client_of(cast.owner).get(reverse("worklist")).context["listed"].rows
-    assert [row.analysis.pk for row in listed] == [row.pk for row in rows]
+    expected = [rows[n].pk for n in ((1, 3, 0, 2) if urgent_first else (0, 1, 2, 3))]
+    assert [row.analysis.pk for row in listed] == expected
+    assert not any(row.revealed or row.label or row.analysis.top_label for row in listed)
 
 
 def test_one_clinics_rule_does_not_blind_another(cast: Cast) -> None:
+    cast.clinic.urgent_first = False
+    cast.clinic.save()
     cast.other_clinic.blinded_first = False
     cast.other_clinic.save()
     Membership.objects.create(user=cast.owner, clinic=cast.other_clinic, role=Role.CLINICIAN)
