@@ -48,6 +48,7 @@ _LONGEST_PAUSE = 30.0
 _STABLE_SECONDS = 60.0
 _WEB_SECONDS = 60.0
 _TICK = 0.25
+_LOCK_SECONDS = 0.5
 _STOP_SECONDS = 15.0
 _LOG_BYTES = 10_000_000
 _PR_SET_PDEATHSIG = 1
@@ -119,13 +120,18 @@ def supervised_by(folder: Path) -> str | None:
     """Return the process number of the supervisor that holds ``folder``, None without one."""
     try:
         with (folder / "run.lock").open("r+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return lock.read().strip()
+            return None if _locked(lock) else lock.read().strip()
     except FileNotFoundError:
         return None
-    return None
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Take the lock if nobody else holds it, and say whether that went well."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @dataclass
@@ -192,26 +198,31 @@ class Supervisor:
 
     def _take_lock(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # PostgreSQL runs as somebody else when this runs as root, and must reach its own folder.
-        self.folder.chmod(self.folder.stat().st_mode | 0o111)
-        self._lock = (self.folder / "run.lock").open("a+", encoding="utf-8")
-        try:
-            # The kernel drops this lock when the process dies, however it dies.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            where = self.folder / "address"
-            address = where.read_text(encoding="utf-8") if where.is_file() else "starting"
-            msg = (
-                f"Skinapp runs already in this folder (process {supervised_by(self.folder)}, "
-                f"{address}); stop it with Ctrl-C in its own window."
-            )
-            raise AlreadyRunningError(msg) from None
+        if os.geteuid() == 0:
+            # PostgreSQL runs as somebody else then, and must reach its own folder.
+            self.folder.chmod(self.folder.stat().st_mode | 0o011)
+        lock = (self.folder / "run.lock").open("a+", encoding="utf-8")
+        deadline = time.monotonic() + _LOCK_SECONDS
+        # The kernel drops this lock when the process dies, however it dies.
+        while not _locked(lock):
+            # For a moment it may be somebody who only looks whether it is held.
+            if time.monotonic() > deadline:
+                lock.close()
+                raise AlreadyRunningError(self._who_runs())
+            time.sleep(_TICK)
+        self._lock = lock
         (self.folder / "address").unlink(missing_ok=True)
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+
+    def _who_runs(self) -> str:
+        where = self.folder / "address"
+        address = where.read_text(encoding="utf-8") if where.is_file() else "starting"
+        return (
+            f"Skinapp runs already in this folder (process {supervised_by(self.folder)}, "
+            f"{address}); stop it with Ctrl-C in its own window."
+        )
 
     def _environment(self, servers: Servers) -> dict[str, str]:
         own = {

@@ -94,6 +94,10 @@ def test_the_lock_names_who_holds_it(tmp_path: Path) -> None:
         second = Supervisor(tmp_path)
         with pytest.raises(AlreadyRunningError, match=r"process 4711, starting\)"):
             second._take_lock()
+    second._take_lock()
+    assert supervisor.supervised_by(tmp_path) == str(os.getpid())
+    assert second._lock is not None
+    second._lock.close()
 
 
 def test_a_given_demo_password_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
