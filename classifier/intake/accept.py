@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from classifier.intake.refusals import Refused
+from classifier.intake.turnstile import one_large_at_a_time
 from mlcore.imaging import (
     DISPLAY_SIDE,
+    Decoded,
     ImageError,
     Limits,
+    check,
     decode,
     encode_display,
     encode_network_source,
@@ -77,10 +80,18 @@ def accept(upload: UploadedFile[Any]) -> Accepted:
         Refused: it is not a fit picture; nothing was stored.
     """
     data = _read(upload)
+    limits = intake_limits()
     try:
-        decoded = decode(data, limits=intake_limits(), at_least=DISPLAY_SIDE)
+        checked = check(data, limits=limits)
+        with one_large_at_a_time(checked.pixels):
+            decoded = decode(data, limits=limits, at_least=DISPLAY_SIDE, checked=checked)
+            return _cut(data, decoded)
     except ImageError as error:
         raise Refused(error.code) from error
+
+
+def _cut(data: bytes, decoded: Decoded) -> Accepted:
+    """Cut the stored copies of a decoded upload."""
     source = encode_network_source(network_source(decoded.image))
     return Accepted(
         original_sha256=hashlib.sha256(data).hexdigest(),

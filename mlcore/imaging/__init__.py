@@ -4,7 +4,7 @@ Training, ``python -m mlcore predict`` and the web application all come through
 :func:`load_picture` and :func:`network_source`, so they see the same pixels.
 """
 
-from mlcore.imaging.decode import DISPLAY_SIDE, Decoded, decode, load_picture
+from mlcore.imaging.decode import DISPLAY_SIDE, Checked, Decoded, check, decode, load_picture
 from mlcore.imaging.derive import (
     NETWORK_SOURCE_SIDE,
     encode_display,
@@ -23,10 +23,12 @@ __all__ = [
     "DISPLAY_SIDE",
     "FAULTS",
     "NETWORK_SOURCE_SIDE",
+    "Checked",
     "Decoded",
     "Format",
     "ImageError",
     "Limits",
+    "check",
     "decode",
     "encode_display",
     "encode_network_source",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import struct
 import threading
 import warnings
@@ -11,9 +10,9 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image, ImageCms, ImageFile, JpegImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin
 
+from mlcore.imaging.colour import to_srgb
 from mlcore.imaging.completeness import check_complete
 from mlcore.imaging.directories import CameraFacts, read_camera_facts
 from mlcore.imaging.errors import ImageError
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
     from mlcore.imaging.seen import Seen
 
-logger = logging.getLogger(__name__)
-
 # The longer side of what is stored and looked at. JPEG draft mode decodes at the smallest power
 # of two above it, so this number also decides which pixels the networks see: a change of it
 # needs new releases.
@@ -37,10 +34,6 @@ DISPLAY_SIDE = 1600
 
 _HEIF_OPENER = threading.Lock()
 _heif_registered = False
-_SRGB = ImageCms.createProfile("sRGB")
-_MOST_ICC = 4 * 1024 * 1024
-_WHITE = (255, 255, 255)
-_DEEP = {"I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
 # Exif's orientations; from the fifth on, width and height change places.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,6 +64,21 @@ _FAULTS_OF_DECODERS = (
 
 
 @dataclass(frozen=True)
+class Checked:
+    """A file whose container was found sound and within the limits; no pixel is decoded yet.
+
+    Attributes:
+        format: what the content is.
+        pixels: width x height as the header states it.
+        seen: what else its structure says.
+    """
+
+    format: Format
+    pixels: int
+    seen: Seen
+
+
+@dataclass(frozen=True)
 class Decoded:
     """A picture ready for use.
 
@@ -89,17 +97,15 @@ class Decoded:
     taken_at: datetime | None
 
 
-def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Decoded:
-    """Decode a picture that nobody vouches for.
+def check(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Checked:
+    """Look at a file's kind, stated size and structure, without decoding anything.
 
     Args:
         data: the whole file.
-        limits: bounds, checked before any pixel is decoded.
-        at_least: the longer side that will be needed; a JPEG may be decoded smaller than it is,
-            but never below this.
+        limits: bounds.
 
     Raises:
-        ImageError: the file is refused; nothing else is ever raised for a bad file.
+        ImageError: the file is refused.
     """
     if not data:
         raise ImageError("empty")
@@ -110,6 +116,31 @@ def decode(data: bytes, *, limits: Limits = DEFAULT_LIMITS, at_least: int | None
     _check_most(seen.width, seen.height, limits)
     if seen.fault is not None:
         raise seen.fault
+    return Checked(found, seen.width * seen.height, seen)
+
+
+def decode(
+    data: bytes,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    at_least: int | None = None,
+    checked: Checked | None = None,
+) -> Decoded:
+    """Decode a picture that nobody vouches for.
+
+    Args:
+        data: the whole file.
+        limits: bounds, checked before any pixel is decoded.
+        at_least: the longer side that will be needed; a JPEG may be decoded smaller than it is,
+            but never below this.
+        checked: what :func:`check` said of the same bytes within the same limits, if it was
+            asked already.
+
+    Raises:
+        ImageError: the file is refused; nothing else is ever raised for a bad file.
+    """
+    checked = checked or check(data, limits=limits)
+    found, seen = checked.format, checked.seen
     with warnings.catch_warnings():
         # Pillow warns of odd but harmless metadata; a bomb is caught by our own, lower limit.
         warnings.simplefilter("ignore")
@@ -185,17 +216,15 @@ def _finish(
 ) -> Decoded:
     """Turn, convert and strip a loaded picture; ``size`` is what it was before draft mode."""
     width, height = size
-    image: Picture = opened
+    image = to_srgb(opened, opened.info.get("icc_profile"))
+    # Not needed any more, and as large as its copy.
+    opened.close()
     # Pillow has turned a TIFF already and libheif a HEIF; turning it again would undo that.
     if found not in {Format.TIFF, Format.HEIF} and facts.orientation in _TURNS:
-        image = opened.transpose(_TURNS[facts.orientation])
+        image = image.transpose(_TURNS[facts.orientation])
         if facts.orientation >= _FIRST_SIDEWAYS:
             width, height = height, width
-    image = _to_srgb(image, opened.info.get("icc_profile"))
-    # A new picture of the same pixels carries nothing else over.
-    clean = Image.new("RGB", image.size)
-    clean.paste(image)
-    return Decoded(clean, found, width, height, facts.taken_at)
+    return Decoded(image, found, width, height, facts.taken_at)
 
 
 def _camera_block(opened: ImageFile.ImageFile, seen: Seen) -> bytes:
@@ -209,74 +238,3 @@ def _draft(opened: ImageFile.ImageFile, at_least: int) -> None:
     if opened.mode in {"L", "RGB"} and max(width, height) > at_least:
         scale = at_least / max(width, height)
         opened.draft(opened.mode, (max(1, int(width * scale)), max(1, int(height * scale))))
-
-
-def _to_srgb(image: Picture, profile: bytes | None) -> Picture:
-    """Return mode RGB in sRGB on white."""
-    transparent = "transparency" in image.info
-    if image.mode in _DEEP:
-        image = _eight_bits(image)
-    elif image.mode in {"La", "RGBa"}:
-        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
-    elif image.mode == "1" or (image.mode == "L" and transparent):
-        image = image.convert("LA" if transparent else "L")
-    elif image.mode in {"P", "PA"}:
-        image = image.convert("RGBA" if transparent or image.mode == "PA" else "RGB")
-    elif image.mode == "RGB" and transparent:
-        image = image.convert("RGBA")
-    alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
-    colours = _colours(image)
-    converted = _through_profile(colours, profile or _profile_of(colours))
-    if converted is None:
-        converted = colours if colours.mode == "RGB" else colours.convert("RGB")
-    if alpha is None:
-        return converted
-    # Transparent parts carry no skin; white is what viewers show them on.
-    backdrop = Image.new("RGB", converted.size, _WHITE)
-    backdrop.paste(converted, mask=alpha)
-    return backdrop
-
-
-def _colours(image: Picture) -> Picture:
-    if image.mode == "LA":
-        return image.convert("L")
-    return image if image.mode in {"L", "RGB", "CMYK", "LAB"} else image.convert("RGB")
-
-
-def _profile_of(image: Picture) -> bytes | None:
-    """Return the profile that a picture without one is meant in, where Pillow knows none."""
-    if image.mode != "LAB":
-        return None
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-
-
-def _eight_bits(image: Picture) -> Picture:
-    """Scale deeper pixels to eight bits; clipping them would turn a picture white."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        values = np.where(np.isfinite(values), values, np.float32(0))
-        low, high = float(values.min()), float(values.max())
-        # Scientific TIFFs hold 0..1 or arbitrary units: the former keep their black and white.
-        low, high = (0.0, 1.0) if low >= 0.0 and high <= 1.0 else (low, high)
-    else:
-        most = int(values.max())
-        # Some devices write eight bits into wider numbers.
-        low, high = 0.0, float(255 if most <= 255 else max(most, 65535))  # noqa: PLR2004
-    if values.dtype == np.uint16:
-        # A table instead of arithmetic: eight bytes a pixel would be half a gigabyte.
-        table = np.rint(np.arange(65536) / high * 255.0).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(table[values])
-    scaled = (values.astype(np.float32) - low) / ((high - low) or 1.0) * 255.0
-    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
-
-
-def _through_profile(image: Picture, profile: bytes | None) -> Picture | None:
-    """Convert by the embedded profile; a broken or foreign one is ignored, as viewers do."""
-    if not profile or len(profile) > _MOST_ICC:
-        return None
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        logger.info("An embedded colour profile could not be used and was ignored.")
-        return None
