@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from PIL import Image as Pillow
 
@@ -204,6 +204,7 @@ def _complete(
         "network": round(network_ms, 1),
     }
     with transaction.atomic():
+        _hold_no_longer_than_the_lease()
         prediction = _store(analysis, result, predictor, version, timings)
         rejected = prediction.decision == Decision.REJECTED
         done = move(
@@ -222,6 +223,19 @@ def _complete(
             transaction.set_rollback(True)
     if not done:
         logger.warning("A stale result of %s was dropped.", analysis.pk)
+
+
+def _hold_no_longer_than_the_lease() -> None:
+    """Let the database end this transaction if the process freezes in it.
+
+    A suspended machine would hold the row, and the place of the result, for as long as it sleeps:
+    neither the sweep nor another worker could get past it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SET LOCAL idle_in_transaction_session_timeout = %s",
+            [settings.ANALYSIS_LEASE_SECONDS * 1000],
+        )
 
 
 def _store(

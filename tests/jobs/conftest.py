@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connection
 
 from classifier.models import LabelSet, ModelVersion
 from classifier.services.model_versions import activate_version, register_release
@@ -100,5 +101,10 @@ def cluster(
         releases=Path(settings.MLCORE_RELEASES),
         logs=tmp_path,
     )
+    # Where a lost process still holds a row, the test shall fail, not wait for ever.
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '30s'")
     yield cluster
     cluster.end()
+    with connection.cursor() as cursor:
+        cursor.execute("RESET lock_timeout")

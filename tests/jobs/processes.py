@@ -115,7 +115,7 @@ class Cluster:
                 "REDIS_URL": self.broker_url,
                 "MEDIA_ROOT": str(self.media),
                 "MLCORE_RELEASES": str(self.releases),
-                "ANALYSIS_LEASE_SECONDS": "3",
+                "ANALYSIS_LEASE_SECONDS": "60",
                 "ANALYSIS_BACKOFF_SECONDS": "0",
                 "ANALYSIS_SWEEP_SECONDS": "1",
                 "PYTHONUNBUFFERED": "1",

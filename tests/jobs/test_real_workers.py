@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connections
+from django.db import connection, connections
 from django.utils import timezone
 
 from classifier.choices import Modality, State
@@ -63,8 +63,12 @@ class TableLock:
         trace: TracebackType | None,
     ) -> None:
         """Let the lock go."""
-        self._connection.rollback()
+        self.release()
         self._connection.close()
+
+    def release(self) -> None:
+        """Let the lock go before the end."""
+        self._connection.rollback()
 
 
 def state_of(analysis: Analysis) -> str:
@@ -94,6 +98,17 @@ def leased(analysis: Analysis) -> bool:
     return not Analysis.objects.lease_lost(timezone.now()).filter(pk=analysis.pk).exists()
 
 
+def waits_for(table: str) -> bool:
+    """Tell whether some connection waits for a lock on the table."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = %s::regclass AND NOT granted)",
+            [table],
+        )
+        (waits,) = cursor.fetchone()
+    return bool(waits)
+
+
 def until_state(analysis: Analysis, state: State, worker: Worker) -> None:
     """Wait until the row is in a state."""
     wait_until(lambda: state_of(analysis) == state, f"{state} of {analysis.pk}; see {worker.log}")
@@ -106,6 +121,10 @@ def moves_of(analysis: Analysis) -> list[str]:
         .order_by("id")
         .values_list("to_state", flat=True)
     )
+
+
+# Of a worker that is going to be lost: the test waits it out.
+SHORT_LEASE = "3"
 
 
 def test_uploads_are_answered_and_a_switch_needs_no_restart(
@@ -150,7 +169,7 @@ def test_uploads_are_answered_and_a_switch_needs_no_restart(
 
 
 def test_a_killed_workers_row_goes_to_another_with_one_result(cluster: Cluster, cast: Cast) -> None:
-    first = cluster.start_worker()
+    first = cluster.start_worker(ANALYSIS_LEASE_SECONDS=SHORT_LEASE)
     with TableLock("classifier_prediction"):
         analysis = add(cast, Modality.DERMOSCOPY, 1)
         until_state(analysis, State.RUNNING, first)
@@ -170,7 +189,7 @@ def test_a_killed_workers_row_goes_to_another_with_one_result(cluster: Cluster, 
 
 
 def test_a_killed_child_is_replaced_and_its_row_is_not_lost(cluster: Cluster, cast: Cast) -> None:
-    worker = cluster.start_worker()
+    worker = cluster.start_worker(ANALYSIS_LEASE_SECONDS=SHORT_LEASE)
     (child,) = worker.children()
     with TableLock("classifier_prediction"):
         analysis = add(cast, Modality.DERMOSCOPY, 1)
@@ -206,10 +225,37 @@ def test_a_worker_that_wakes_up_too_late_changes_nothing(
     assert (done.attempt, done.worker) == (2, "here")
 
 
+def test_a_worker_that_freezes_with_its_result_half_stored_blocks_nobody(
+    cluster: Cluster, cast: Cast, settings: Settings
+) -> None:
+    settings.ANALYSIS_BACKOFF_SECONDS = [0]
+    worker = cluster.start_worker(ANALYSIS_LEASE_SECONDS=SHORT_LEASE)
+    analysis = make_due(cast)
+    with TableLock("classifier_image", readers=True) as before_reading:
+        cluster.send(run_analyses_task)
+        until_state(analysis, State.RUNNING, worker)
+        with TableLock("classifier_transition"):
+            before_reading.release()
+            # Prediction and new state are written, not committed; it waits to write the move down.
+            wait_until(lambda: waits_for("classifier_transition"), f"it; see {worker.log}")
+            worker.everybody(signal.SIGSTOP)
+    # These two wait for the row until the database has ended the sleeper's transaction.
+    let_lease_run_out(analysis)
+    sweep_lost_leases()
+    assert run_batch(worker="here") == 1
+    assert Prediction.objects.get().attempt == 2
+    assert state_of(analysis) == State.SUCCEEDED
+    worker.everybody(signal.SIGCONT)
+    wait_until(lambda: "could not be stored now" in worker.said(), f"a loss; see {worker.log}")
+    # It wakes up, connects again and goes on.
+    until_state(add(cast, Modality.DERMOSCOPY, 9), State.SUCCEEDED, worker)
+    assert Prediction.objects.count() == 2
+
+
 def test_a_worker_told_to_stop_finishes_its_batch_and_takes_no_other(
     cluster: Cluster, cast: Cast
 ) -> None:
-    worker = cluster.start_worker(ANALYSIS_BATCH_SIZE="2", ANALYSIS_LEASE_SECONDS="60")
+    worker = cluster.start_worker(ANALYSIS_BATCH_SIZE="2")
     rows = [make_due(cast, waited=60 - number) for number in range(4)]
     with TableLock("classifier_prediction"):
         cluster.send(run_analyses_task)
