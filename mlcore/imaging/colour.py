@@ -90,16 +90,8 @@ def _conversion(mode: str, profile: bytes | None) -> Callable[[Picture], Picture
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             logger.info("An embedded colour profile could not be used and was ignored.")
         else:
-            return lambda band: _applied(transform, band)
+            return transform.apply
     return lambda band: band if band.mode == "RGB" else band.convert("RGB")
-
-
-def _applied(transform: ImageCms.ImageCmsTransform, band: Picture) -> Picture:
-    converted = ImageCms.applyTransform(band, transform)
-    if converted is None:
-        # Only a conversion in place returns nothing.
-        raise ValueError(band.mode)
-    return converted
 
 
 def _to_eight_bits(picture: Picture) -> Callable[[Picture], Picture]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
     from classifier.intake import Accepted
 
 HOLDER = """
-import sys, time
-from pathlib import Path
+import time
 from classifier.intake import turnstile
-turnstile._lock_file = lambda: Path(sys.argv[1])
 with turnstile.one_large_at_a_time(turnstile.LARGE_PIXELS + 1):
     print("held", flush=True)
     time.sleep(60)
@@ -34,11 +33,10 @@ with turnstile.one_large_at_a_time(turnstile.LARGE_PIXELS + 1):
 
 
 @pytest.fixture(autouse=True)
-def lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def _own_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep other test processes out of these tests' way."""
-    file = tmp_path / "lock"
-    monkeypatch.setattr(turnstile, "_lock_file", lambda: file)
-    return file
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def test_two_large_pictures_are_never_inside_together() -> None:
@@ -84,9 +82,9 @@ def test_a_fault_inside_lets_the_next_one_in() -> None:
         pass
 
 
-def test_a_killed_process_lets_the_next_one_in(lock: Path) -> None:
+def test_a_killed_process_lets_the_next_one_in() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
