@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 from django.utils import timezone
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from tests.jobs.processes import Cluster, Worker
 
 Networks = dict[str, "ModelVersion"]
+
+# Several Celery processes start in each of these, which takes long on a busy machine.
+pytestmark = pytest.mark.timeout(300)
 
 
 class TableLock:
@@ -109,9 +113,13 @@ def waits_for(table: str) -> bool:
     return bool(waits)
 
 
-def until_state(analysis: Analysis, state: State, worker: Worker) -> None:
+def until_state(analysis: Analysis, state: State, worker: Worker, *, seconds: float = 60.0) -> None:
     """Wait until the row is in a state."""
-    wait_until(lambda: state_of(analysis) == state, f"{state} of {analysis.pk}; see {worker.log}")
+    wait_until(
+        lambda: state_of(analysis) == state,
+        f"{state} of {analysis.pk}; see {worker.log}",
+        seconds=seconds,
+    )
 
 
 def moves_of(analysis: Analysis) -> list[str]:
@@ -166,6 +174,18 @@ def test_uploads_are_answered_and_a_switch_needs_no_restart(
     assert worker.process.wait(30) == 0
     assert "Traceback" not in worker.said()
     assert cast.patient.name not in worker.said()
+
+
+def test_tensorflow_may_be_chosen_and_is_loaded_after_the_fork(
+    cluster: Cluster, cast: Cast
+) -> None:
+    worker = cluster.start_worker(MLCORE_ENGINE="tensorflow")
+    analysis = add(cast, Modality.DERMOSCOPY, 1)
+    until_state(analysis, State.SUCCEEDED, worker, seconds=150)
+    assert Prediction.objects.get().engine == "tensorflow"
+    (child,) = worker.children()
+    assert loads(child, "/tensorflow/")
+    assert not loads(worker.process.pid, "/tensorflow/")
 
 
 def test_a_killed_workers_row_goes_to_another_with_one_result(cluster: Cluster, cast: Cast) -> None:
