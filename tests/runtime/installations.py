@@ -130,10 +130,14 @@ class Installation:
             "valkey": b"valkey-server",
         }[name]
         for pid in sorted(descendants(self.pid)):
-            stat = (Path("/proc") / str(pid) / "stat").read_text(encoding="utf-8")
-            if int(stat.rpartition(")")[2].split()[1]) != self.pid:
+            place = Path("/proc") / str(pid)
+            try:
+                parent = place.joinpath("stat").read_text(encoding="utf-8").rpartition(")")[2]
+                command = place.joinpath("cmdline").read_bytes()
+            except OSError:
+                # It ended between the two looks.
                 continue
-            if mark in (Path("/proc") / str(pid) / "cmdline").read_bytes():
+            if int(parent.split()[1]) == self.pid and mark in command:
                 return pid
         return None
 

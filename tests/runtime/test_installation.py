@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,9 +53,23 @@ def status_of(address: str) -> int:
         with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own address
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
     except (urllib.error.URLError, http.client.HTTPException, OSError):
         return 0
+
+
+def works(installation: Installation) -> bool:
+    """Say whether pages, database and broker answer, whatever else is missing."""
+    try:
+        with urllib.request.urlopen(f"{installation.address}/readyz", timeout=10) as answer:  # noqa: S310 - our own address
+            parts = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            parts = json.load(error) if error.code == 503 else {}
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        return False
+    return [parts.get(name) for name in ("Database", "Broker")] == ["ok", "ok"]
 
 
 def manage(installation: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -132,7 +147,7 @@ def test_a_second_start_says_that_it_runs_already(running: Installation) -> None
     assert answer.stderr.startswith("skinapp: Skinapp runs already in this folder")
     assert str(running.pid) in answer.stderr
     assert running.address in answer.stderr
-    assert status_of(f"{running.address}/healthz") == 200
+    wait_until(lambda: status_of(f"{running.address}/healthz") == 200, what="it still answers")
 
 
 def test_a_port_out_of_range_is_refused(running: Installation) -> None:
@@ -150,17 +165,15 @@ def test_a_killed_process_is_started_again(running: Installation, name: str) -> 
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: running.member(name) not in {None, before}, what=f"{name} runs again")
     assert f"skinapp: {name} ended with status -9" in running.output
-    # The database's health is asked through a page, the broker's as well.
-    wait_until(
-        lambda: status_of(f"{running.address}/accounts/login/") == 200, what="the page is there"
-    )
+    wait_until(lambda: works(running), what="database, broker and pages answer")
     wait_until(lambda: not still_running(family), what=f"the old {name} left no child behind")
 
 
 def test_it_comes_back_after_a_kill_of_everything(running: Installation) -> None:
     password = (running.folder / "demo.password").read_text(encoding="utf-8")
     for pid in descendants(running.pid):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     running.kill()
     # What a clean stop would have removed lies there still, and nobody is misled by it.
     assert (running.folder / "servers.json").is_file()
@@ -169,7 +182,7 @@ def test_it_comes_back_after_a_kill_of_everything(running: Installation) -> None
     assert running.address == f"http://127.0.0.1:{running.port}"
     assert password in running.output
     assert "making the demo clinic" not in running.output
-    assert status_of(f"{running.address}/accounts/login/") == 200
+    wait_until(lambda: works(running), what="database, broker and pages answer")
 
 
 def test_a_killed_supervisor_leaves_the_next_one_its_port(running: Installation) -> None:
@@ -201,7 +214,7 @@ def test_two_side_by_side_and_a_closed_window(running: Installation, tmp_path: P
     assert still_running(family) == []
     assert find_leftovers(other.folder) == {}
     assert not (other.folder / "servers.json").exists()
-    assert status_of(f"{running.address}/healthz") == 200
+    wait_until(lambda: status_of(f"{running.address}/healthz") == 200, what="it still answers")
 
 
 def test_a_failing_start_leaves_nothing(tmp_path: Path) -> None:
