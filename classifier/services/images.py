@@ -13,10 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from classifier import intake
+from classifier.choices import State
 from classifier.models import Analysis, Image, Lesion, Patient
 from classifier.services import audit
 from classifier.services.analyses import request_analysis
-from classifier.services.errors import RuleError
+from classifier.services.errors import ConflictError, RuleError
 from classifier.services.patients import (
     NewLesion,
     NewPatient,
@@ -48,7 +49,8 @@ class AddedImage:
     """An image in the record and the analysis of it.
 
     Attributes:
-        known: the same bytes were in this patient's record already; nothing was added.
+        known: the same bytes were in this patient's record already; no image was added. An
+            analysis is, where the last one had been cancelled.
     """
 
     image: Image
@@ -157,7 +159,7 @@ def add_image(
     """Take one file in: re-encoded copies, a queued analysis and an audit event, or nothing.
 
     The same bytes for the same patient give the existing image and its analysis, also when two
-    people send them at the same moment.
+    people send them at the same moment. Only a cancelled analysis is followed by a new one.
 
     Args:
         patient: whose image it is.
@@ -282,10 +284,21 @@ def _known(patient: Patient, sha256: str, by: User) -> AddedImage | None:
     image = Image.objects.filter(patient=patient, original_sha256=sha256).first()
     if image is None:
         return None
-    analysis = image.analyses.order_by("-created_at", "-id").first()
-    if analysis is None:
-        analysis = request_analysis(image=image, by=by)
+    analysis = _latest(image)
+    # A cancelled analysis never runs again, so sending the image once more asks for a new one.
+    if analysis is None or analysis.state == State.CANCELLED:
+        try:
+            analysis = request_analysis(image=image, by=by)
+        except ConflictError:
+            # Somebody else sent it at the same moment.
+            analysis = _latest(image)
+            if analysis is None:
+                raise
     return AddedImage(image=image, analysis=analysis, known=True)
+
+
+def _latest(image: Image) -> Analysis | None:
+    return image.analyses.order_by("-created_at", "-id").first()
 
 
 def _camera_clock(moment: datetime | None) -> datetime | None:

@@ -23,6 +23,7 @@ from classifier.choices import Modality, State
 from classifier.models import Analysis, AuditEvent, Image, Lesion, Patient, Transition
 from classifier.services import audit
 from classifier.services import images as service
+from classifier.services.analyses import cancel_analysis
 from classifier.services.errors import RuleError
 from classifier.services.images import add_image, add_images
 from classifier.services.patients import NewLesion, NewPatient
@@ -174,6 +175,25 @@ def test_the_same_bytes_give_the_existing_record(cast: Cast, settings: LazySetti
     assert Image.objects.count() == Analysis.objects.count() == 1
     assert len(stored_files(settings)) == 3
     assert AuditEvent.objects.filter(action="image.added").count() == 1
+
+
+def test_the_same_bytes_after_a_cancelled_analysis_are_analysed(cast: Cast) -> None:
+    first = add_image(
+        patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.DERMOSCOPY
+    )
+    cancel_analysis(analysis=first.analysis, by=cast.owner, reason="the wrong patient's form")
+    again, third = (
+        add_image(
+            patient=cast.patient, by=cast.colleague, upload=upload(), modality=Modality.DERMOSCOPY
+        )
+        for _time in range(2)
+    )
+    assert again.known
+    assert again.image == first.image
+    assert again.analysis != first.analysis
+    assert again.analysis.state == State.QUEUED
+    assert third.analysis == again.analysis
+    assert AuditEvent.objects.filter(action="analysis.requested").count() == 2
 
 
 def test_the_same_bytes_of_another_patient_are_another_image(cast: Cast) -> None:
