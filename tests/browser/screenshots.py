@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Colours = Literal["light", "dark"]
 
 _WAIT_SECONDS = 120.0
+_PHONE = 600
 _CLINICIAN = "clinician@demo.example"
 _ADMIN = "admin@demo.example"
 # Names of the README's pictures: (page, width, colours).
@@ -158,7 +159,9 @@ def _shot(window: Visitor) -> bytes:
     # Pictures further down load when they are scrolled to.
     window.page.evaluate("for (const i of document.images) i.loading = 'eager'")
     window.page.wait_for_load_state("networkidle")
-    return window.page.screenshot(full_page=True)
+    # A phone shows a screenful: a whole page would have the bar of its foot across the middle.
+    size = window.page.viewport_size
+    return window.page.screenshot(full_page=size is None or size["width"] > _PHONE)
 
 
 def _await_answers(window: Visitor) -> None:
