@@ -202,7 +202,10 @@ def _told(file: FileOutcome) -> dict[str, str]:
 
 def _sentence(added: AddedImage) -> str:
     if added.known:
-        return _("This image is in the record already. Here is its analysis.")
+        return _(
+            "This image is in the record already (%(modality)s). It was not added again; "
+            "here is its analysis."
+        ) % {"modality": added.image.get_modality_display()}
     return _("Added. The analysis is queued.")
 
 

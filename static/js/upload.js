@@ -281,7 +281,14 @@ class Upload {
   finish(batch) {
     const accepted = batch.filter((row) => ACCEPTED.has(row.state));
     if (batch.length === 1 && accepted.length === 1 && this.rows.length === 1) {
-      location.assign(accepted[0].url);
+      const [only] = accepted;
+      // Landing on an older page unasked would hide that nothing was added: the row tells and links.
+      if (only.state === "queued") {
+        location.assign(only.url);
+        return;
+      }
+      this.say(only.part("message").textContent);
+      only.part("link")?.focus();
       return;
     }
     if (this.stopped) return;

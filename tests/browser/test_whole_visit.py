@@ -113,13 +113,17 @@ def test_the_same_bytes_again_lead_to_the_same_analysis(
         page = window.page
         window.sign_in(CLINICIAN)
         addresses = []
-        for _again in range(2):
+        for again in (False, True):
             window.go("/analyses/new/")
             page.get_by_label("Name or record number").fill("DEMO-002")
             page.get_by_role("link", name=re.compile("DEMO-002")).click()
             page.get_by_text("Dermoscopy", exact=True).click()
             page.locator("input[type=file]").first.set_input_files(picture)
             page.get_by_role("button", name="Send", exact=True).click()
+            if again:
+                # Nobody is led to an older page without being told.
+                expect(page.get_by_text("This image is in the record already")).to_be_visible()
+                page.get_by_role("link", name="Show the analysis").click()
             page.wait_for_url(re.compile(r"/analyses/[0-9a-f-]{36}/"))
             addresses.append(page.url.split("?")[0])
         assert addresses[0] == addresses[1]
