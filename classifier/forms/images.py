@@ -13,6 +13,7 @@ from django.utils.translation import ngettext_lazy
 
 from classifier.choices import BodySite, Modality
 from classifier.forms.patients import PatientForm
+from classifier.services.images import EARLIEST
 from classifier.services.patients import NewLesion, NewPatient
 
 if TYPE_CHECKING:
@@ -144,15 +145,19 @@ class UploadForm(forms.Form):
             ]
 
     def clean_taken_at(self) -> datetime | None:
-        """Refuse a moment that has not come yet.
+        """Refuse a moment at which the picture cannot have been taken.
 
         Raises:
-            ValidationError: the moment lies in the future.
+            ValidationError: the moment lies in the future, or before 1900.
         """
         moment: datetime | None = self.cleaned_data["taken_at"]
         if moment is not None and moment > timezone.now():
             raise forms.ValidationError(
                 _("This moment lies in the future. Check the date."), code="future"
+            )
+        if moment is not None and moment < EARLIEST:
+            raise forms.ValidationError(
+                _("This moment lies before 1900. Check the year."), code="too_early"
             )
         return moment
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
 from django.core.files.base import ContentFile
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -29,7 +30,6 @@ from classifier.services.patients import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from django.core.files.uploadedfile import UploadedFile
     from django.db.models.fields.files import FieldFile
@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 DISPLAY = "display"
 THUMBNAIL = "thumbnail"
+# Before it no skin was photographed in colour. A camera whose clock was never set may say the year
+# 1, which falls out of the calendar in time zones east of Greenwich: no page could show the row.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # The lossless copy the network reads is nobody's to fetch.
 VARIANTS = (DISPLAY, THUMBNAIL)
 
@@ -268,7 +271,7 @@ def _add_accepted(
                 format=image.original_format,
             )
     except BaseException as error:
-        _remove(image)
+        _remove_unless_stored(image)
         if (
             isinstance(error, IntegrityError)
             and broken_constraint(error) == "image_unique_per_patient"
@@ -302,15 +305,25 @@ def _latest(image: Image) -> Analysis | None:
 
 
 def _camera_clock(moment: datetime | None) -> datetime | None:
-    """Return the camera's clock in the clinic's time zone; a clock that runs ahead is wrong."""
+    """Return the camera's clock in the clinic's time zone, unless it runs ahead or never ran."""
     if moment is None:
         return None
     aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return aware if aware <= timezone.now() else None
+    return aware if EARLIEST <= aware <= timezone.now() else None
 
 
-def _remove(image: Image) -> None:
-    """Delete the copies of an image that got no row, a half-written one included."""
+def _remove_unless_stored(image: Image) -> None:
+    """Delete the copies of an image that got no row, a half-written one included.
+
+    What is raised after the commit (a process told to stop while it wakes the worker) leaves a row
+    that needs its files. Where nobody can tell, an orphan is better than a row without a picture.
+    """
+    try:
+        if Image.objects.filter(pk=image.pk).exists():
+            return
+    except DatabaseError:
+        logger.exception("the files of image %s stay: its row cannot be looked for", image.pk)
+        return
     for stored in (image.display, image.thumbnail, image.network_source):
         name = stored.field.generate_filename(image, "")
         try:

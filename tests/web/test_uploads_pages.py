@@ -132,6 +132,7 @@ def test_good_files_are_kept_when_others_are_refused(cast: Cast) -> None:
         ("lesion_site", {"lesion": "new", "lesion_label": "Mole", "lesion_site": "moon"}),
         ("taken_at", {"taken_at": "last week"}),
         ("taken_at", {"taken_at": "2999-01-01T00:00"}),
+        ("taken_at", {"taken_at": "0001-01-01T00:00"}),
     ],
 )
 def test_a_wrong_field_is_an_error_at_that_field(

@@ -157,6 +157,28 @@ def test_a_camera_clock_that_runs_ahead_is_not_believed(
     assert added.image.taken_at is None
 
 
+@pytest.mark.parametrize("zone", ["Europe/Zurich", "UTC", "America/New_York"])
+def test_a_camera_clock_that_was_never_set_spoils_no_page(
+    cast: Cast, settings: LazySettings, zone: str
+) -> None:
+    settings.TIME_ZONE = zone
+    drawn = Pillow.open(io.BytesIO(picture_bytes()))
+    exif = Pillow.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "0001:01:01 00:00:00"
+    data = io.BytesIO()
+    drawn.save(data, "JPEG", exif=exif)
+    added = add_image(
+        patient=cast.patient,
+        by=cast.owner,
+        upload=upload(data.getvalue()),
+        modality=Modality.CLINICAL,
+    )
+    assert added.image.taken_at is None
+    client = cast.client_of(cast.owner)
+    for address in ("/?tab=waiting", "/history/", cast.patient.get_absolute_url()):
+        assert client.get(address).status_code == 200
+
+
 # --- The same bytes again ----------------------------------------------------------------------
 
 
@@ -331,6 +353,24 @@ def test_a_failure_at_any_step_leaves_no_row_and_no_file(
     # And the very same upload works once the fault is gone.
     add_image(patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL)
     assert len(stored_files(settings)) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_stopped_after_the_commit_keeps_the_files(
+    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop() -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("classifier.services.analyses.wake_worker", stop)
+        with pytest.raises(KeyboardInterrupt):
+            add_image(
+                patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL
+            )
+    image = Image.objects.get()
+    assert len(stored_files(settings)) == 3
+    assert image.display.storage.exists(image.display.name or "")
 
 
 @pytest.mark.django_db(transaction=True)
