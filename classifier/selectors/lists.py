@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -149,7 +149,8 @@ def history_rows(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
         rows = rows.filter(patient__in=patients.values("pk"))
     if filters.get("since"):
         rows = rows.filter(created_at__gte=_start_of(filters["since"]))
-    if filters.get("until"):
+    # The calendar's last day has no day after it.
+    if filters.get("until") and filters["until"] < date.max:
         rows = rows.filter(created_at__lt=_start_of(filters["until"] + timedelta(days=1)))
     return rows
 

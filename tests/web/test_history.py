@@ -155,6 +155,17 @@ def test_a_period_holds_its_first_and_its_last_day(cast: Cast) -> None:
     assert rows(cast, until="2026-03-01") == [made["before"]]
 
 
+@pytest.mark.parametrize("zone", ["Europe/Zurich", "UTC", "America/New_York"])
+def test_a_period_may_reach_to_the_ends_of_the_calendar(
+    cast: Cast, settings: LazySettings, zone: str
+) -> None:
+    settings.TIME_ZONE = zone
+    one = add(cast)
+    assert rows(cast, since="0001-01-01", until="9999-12-31") == [one.pk]
+    assert rows(cast, since="9999-12-31") == []
+    assert rows(cast, until="0001-01-01") == []
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
