@@ -125,6 +125,19 @@ def veil(analysis: Analysis) -> None:
         analysis.state = State.SUCCEEDED
 
 
+def _without_earlier_answers(moves: list[Transition]) -> list[Transition]:
+    """Leave out the attempts that ended in a rejection which somebody did not accept.
+
+    They, and the reason that the person gave, tell what the network said of the image, and very
+    likely will say again.
+    """
+    asked = [place for place, move in enumerate(moves) if move.from_state == State.REJECTED]
+    if not asked:
+        return moves
+    request = [move for move in moves[:1] if not move.from_state]
+    return request + moves[asked[-1] + 1 :]
+
+
 def _veil_move(move: Transition) -> None:
     move.reason = ""
     if move.to_state == State.REJECTED:
@@ -144,6 +157,8 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
     revealed = Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists()
     hidden = analysis.prediction_id is not None and not revealed
     transitions = list(analysis.transitions.select_related("actor"))
+    if not revealed:
+        transitions = _without_earlier_answers(transitions)
     if hidden:
         veil(analysis)
         for move in transitions:

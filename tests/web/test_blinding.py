@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from classifier.choices import Decision, Role, State, Verdict
 from classifier.models import Analysis, Membership
+from classifier.services.analyses import retry_analysis
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from mlcore.labels import LABEL_SETS
@@ -242,6 +243,29 @@ def test_trying_again_does_not_tell_whether_it_was_rejected(cast: Cast) -> None:
         analysis.refresh_from_db()
         assert analysis.state == before
     assert told == {("Save your own reading first.",)}
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.FAILED, State.SUCCEEDED])
+def test_a_second_attempt_does_not_tell_what_the_first_one_said(cast: Cast, state: str) -> None:
+    image = make.bare_image(cast.patient, cast.owner)
+    analysis = make.answered(image, cast.owner, decision=Decision.REJECTED)
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
+    prediction = analysis.prediction
+    retry_analysis(analysis=analysis, by=cast.owner, reason="It is sharp enough to me")
+    facts: dict[str, Any] = {}
+    if state == State.FAILED:
+        facts = {"failure_code": "network_error", "failure_reference": "R4F7K2"}
+    if state == State.SUCCEEDED:
+        facts = {"prediction": prediction, "decision": Decision.ANSWER, "top_label": "nevus"}
+    if facts:
+        facts["finished_at"] = timezone.now()
+    Analysis.objects.filter(pk=analysis.pk).update(state=state, **facts)
+    told = text_of(cast.client_of(cast.colleague).get(analysis.get_absolute_url()))
+    assert "Rejected" not in told
+    assert "sharp enough" not in told
+    own = text_of(cast.client_of(cast.owner).get(analysis.get_absolute_url()))
+    assert "Rejected" in own
+    assert "sharp enough" in own
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.QUEUED])
