@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.http import Http404
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+
+def no_own_addresses(request: HttpRequest) -> NoReturn:  # noqa: ARG001 - Django's signature
+    """Answer 404 in the place of allauth's page on which people change their own address.
+
+    The address is who somebody is, and letters for a forgotten password go there: it is changed in
+    the admin panel, with a trace, and never to one that a later colleague will need.
+
+    Raises:
+        Http404: always.
+    """
+    raise Http404
 
 
 class ClosedSignupAdapter(DefaultAccountAdapter):  # type: ignore[misc]

@@ -3,12 +3,15 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from classifier.accounts import no_own_addresses
 from skinapp import health
 
 urlpatterns = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("admin/", admin.site.urls),
+    # Before the library's page of the same address, which it shuts.
+    path("accounts/email/", no_own_addresses, name="account_email"),
     path("accounts/", include("allauth.urls")),
     path("", include("classifier.urls")),
 ]

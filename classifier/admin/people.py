@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm
+from django.db import transaction
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
 
 from classifier.admin.base import CappedPaginator, RecordAdmin, person
 from classifier.models import Clinic, Membership, User
@@ -16,7 +21,11 @@ from classifier.services import audit
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.forms import BaseModelFormSet, ModelForm
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
+
+# A person has one address, the one on their page: the library's list would let them sign in, and
+# get letters for a forgotten password, by others that nobody sees.
+admin.site.unregister(EmailAddress)
 
 
 class NewUserForm(BaseUserCreationForm[User]):
@@ -43,9 +52,14 @@ class MembershipInline(admin.TabularInline[Membership, User]):
     autocomplete_fields: ClassVar[list[str]] = ["user", "clinic"]
 
 
-def _audit_memberships(
+def _save_memberships(
     request: HttpRequest, formset: BaseModelFormSet[Membership, ModelForm[Membership]]
 ) -> None:
+    # A deleted row has lost its key by the time it is recorded.
+    keys = {id(form.instance): form.instance.pk for form in formset.initial_forms}
+    formset.save()
+    for membership in formset.deleted_objects:
+        membership.pk = keys[id(membership)]
     changed = [membership for membership, _fields in formset.changed_objects]
     for deed, rows in (
         ("granted", formset.new_objects),
@@ -99,8 +113,9 @@ class UserAdmin(StockUserAdmin[User]):
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
-        """Save and audit."""
+        """Save and audit; an address given up opens nothing any more."""
         super().save_model(request, obj, form, change)
+        EmailAddress.objects.filter(user=obj).exclude(email__iexact=obj.email).delete()
         audit.record(
             action="user.changed" if change else "user.created",
             actor=person(request),
@@ -108,10 +123,25 @@ class UserAdmin(StockUserAdmin[User]):
             fields=sorted(set(form.changed_data) - {"password", "password1", "password2"}),
         )
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+    @method_decorator(sensitive_post_parameters())
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - Django's signature
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Set a password for somebody and audit it: whoever does could sign in as that person."""
+        with transaction.atomic():
+            response = super().user_change_password(request, id, form_url)
+            # A form that is not right is shown again; only a change leads elsewhere.
+            if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+                subject = User.objects.get(pk=id)
+                audit.record(action="user.password_set", actor=person(request), subject=subject)
+        return response
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: ARG002, FBT001 - Django's signature
         """Save the memberships and audit each."""
-        super().save_formset(request, form, formset, change)
-        _audit_memberships(request, formset)
+        _save_memberships(request, formset)
 
 
 @admin.register(Clinic)
@@ -122,10 +152,9 @@ class ClinicAdmin(RecordAdmin[Clinic]):
     list_display = ("name", "blinded_first", "urgent_first", "created_at")
     search_fields = ("name",)
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: ARG002, FBT001 - Django's signature
         """Save the memberships and audit each."""
-        super().save_formset(request, form, formset, change)
-        _audit_memberships(request, formset)
+        _save_memberships(request, formset)
 
 
 @admin.register(Membership)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import Group
+from django.core import mail
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,6 +18,7 @@ from classifier.choices import Role, State
 from classifier.models import (
     Analysis,
     AuditEvent,
+    Clinic,
     Image,
     Lesion,
     Membership,
@@ -207,6 +211,89 @@ def test_a_membership_is_granted_and_revoked_with_a_trace(root: Client, cast: Ca
     root.post(reverse("admin:classifier_membership_delete", args=[membership.pk]), {"post": "yes"})
     assert not Membership.objects.filter(user=person).exists()
     assert AuditEvent.objects.filter(action="membership.revoked").exists()
+
+
+def test_a_membership_taken_away_on_the_clinics_page_is_named_in_the_trail(
+    root: Client, cast: Cast
+) -> None:
+    membership = Membership.objects.get(user=cast.colleague)
+    clinic = Clinic.objects.filter(pk=cast.clinic.pk)
+    others = Membership.objects.filter(clinic=cast.clinic).exclude(pk=membership.pk)
+    others.delete()
+    facts = {
+        "name": cast.clinic.name,
+        "blinded_first": "on",
+        "urgent_first": "on",
+        "memberships-TOTAL_FORMS": "1",
+        "memberships-INITIAL_FORMS": "1",
+        "memberships-0-id": str(membership.pk),
+        "memberships-0-clinic": str(cast.clinic.pk),
+        "memberships-0-user": str(cast.colleague.pk),
+        "memberships-0-role": Role.CLINICIAN,
+        "memberships-0-DELETE": "on",
+    }
+    page = root.post(reverse("admin:classifier_clinic_change", args=[cast.clinic.pk]), facts)
+    assert page.status_code == 302, page.content.decode()
+    assert clinic.exists()
+    assert not Membership.objects.filter(pk=membership.pk).exists()
+    event = AuditEvent.objects.get(action="membership.revoked")
+    assert event.subject_id == str(membership.pk)
+    assert event.details == {"user": str(cast.colleague.pk), "role": Role.CLINICIAN}
+
+
+def test_setting_somebodys_password_leaves_a_trace(root: Client, cast: Cast) -> None:
+    url = reverse("admin:auth_user_password_change", args=[cast.owner.pk])
+    password = "a long enough pass phrase 7"
+    root.post(url, {"password1": password, "password2": "another", "usable_password": "true"})
+    assert not AuditEvent.objects.exists()
+    facts = {"password1": password, "password2": password, "usable_password": "true"}
+    assert root.post(url, facts).status_code == 302
+    cast.owner.refresh_from_db()
+    assert cast.owner.check_password(password)
+    event = AuditEvent.objects.get(action="user.password_set")
+    assert (event.actor, event.subject_id) == (cast.superuser, str(cast.owner.pk))
+    assert password not in str(event.details)
+
+
+def test_an_address_given_up_opens_nothing(root: Client, cast: Cast, client: Client) -> None:
+    old = cast.owner.email
+    EmailAddress.objects.create(user=cast.owner, email=old, primary=True, verified=True)
+    facts = {
+        "email": "married@north.example",
+        "first_name": "",
+        "last_name": "",
+        "is_active": "on",
+        "memberships-TOTAL_FORMS": "0",
+        "memberships-INITIAL_FORMS": "0",
+    }
+    page = root.post(reverse("admin:classifier_user_change", args=[cast.owner.pk]), facts)
+    assert page.status_code == 302, page.content.decode()
+    client.post("/accounts/password/reset/", {"email": old})
+    client.post("/accounts/login/", {"login": old, "password": factories.PASSWORD})
+    assert mail.outbox == []
+    assert "_auth_user_id" not in client.session
+    client.post("/accounts/login/", {"login": facts["email"], "password": factories.PASSWORD})
+    assert client.session["_auth_user_id"] == str(cast.owner.pk)
+
+
+def test_the_panel_keeps_no_second_list_of_addresses() -> None:
+    assert not admin.site.is_registered(EmailAddress)
+
+
+def test_what_the_panel_says_of_a_patient_is_in_no_cookie(root: Client, cast: Cast) -> None:
+    facts = {
+        "record_number": cast.patient.record_number,
+        "name": "Ada Corrected",
+        "sex": "female",
+        "skin_type": "II",
+        "notes": "",
+        "date_of_birth": "",
+    }
+    url = reverse("admin:classifier_patient_change", args=[cast.patient.pk])
+    answer = root.post(url, facts)
+    assert answer.status_code == 302
+    assert set(answer.cookies) <= {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME}
+    assert "Ada Corrected" in root.get(answer["Location"]).content.decode()
 
 
 def test_a_patients_clinic_cannot_be_changed(root: Client, cast: Cast) -> None:

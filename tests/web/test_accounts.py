@@ -126,6 +126,19 @@ def test_nobody_signs_up(cast: Cast) -> None:
     assert "/accounts/signup/" not in client.get(LOGIN).content.decode()
 
 
+def test_nobody_changes_their_own_address(cast: Cast) -> None:
+    client = Client()
+    sign_in(client, cast.colleague.email)
+    address = reverse("account_email")
+    assert client.get(address).status_code == 404
+    for deed in ("action_add", "action_primary"):
+        assert client.post(address, {deed: "", "email": "mine@mail.example"}).status_code == 404
+    cast.colleague.refresh_from_db()
+    assert cast.colleague.email == "colleague@north.example"
+    client.post("/accounts/password/reset/", {"email": "mine@mail.example"})
+    assert mail.outbox == []
+
+
 # --- The throttle ------------------------------------------------------------------------------
 
 
