@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
-from skinapp.settings.base import DATABASES
 from skinapp.settings.env import env, secret
 
 _SHORTEST_KEY = 50
@@ -45,9 +44,9 @@ _DATABASE_URL = secret("DATABASE_URL")
 _refuse_guessable(
     "The password in DATABASE_URL", urlsplit(_DATABASE_URL).password or "", _SHORTEST_PASSWORD
 )
-DATABASES["default"] = env.db_url_config(_DATABASE_URL) | {
-    "CONN_MAX_AGE": 60,
-    "CONN_HEALTH_CHECKS": True,
+# A dictionary of its own: the base settings' one may belong to another settings module as well.
+DATABASES = {
+    "default": env.db_url_config(_DATABASE_URL) | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 }
 REDIS_URL = secret("REDIS_URL")
 _refuse_guessable(

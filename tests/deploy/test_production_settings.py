@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import runpy
 import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings as running
 from django.core.exceptions import ImproperlyConfigured
+
+from skinapp.settings import base
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +39,11 @@ def read_settings() -> dict[str, Any]:
     return runpy.run_module("skinapp.settings.production")
 
 
+def base_settings() -> dict[str, Any]:
+    """Return what the base settings hold now."""
+    return {name: value for name, value in vars(base).items() if name.isupper()}
+
+
 def test_a_whole_environment_is_taken() -> None:
     settings = read_settings()
     assert settings["DEBUG"] is False
@@ -46,6 +55,13 @@ def test_a_whole_environment_is_taken() -> None:
     assert settings["ALLOWED_HOSTS"] == ["skin.hospital.example", ".clinic.example"]
     assert settings["EMAIL_HOST"] == "mail.hospital.example"
     assert settings["EMAIL_USE_TLS"] is True
+
+
+def test_reading_them_changes_no_other_settings() -> None:
+    before = copy.deepcopy(base_settings())
+    read_settings()
+    assert base_settings() == before
+    assert running.DATABASES["default"]["HOST"] != "db.hospital.example"
 
 
 def test_cookies_and_transport_are_closed() -> None:
