@@ -1,10 +1,12 @@
 """Response headers and request bounds that hold for every page."""
 
+import math
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import Resolver404, resolve
 from django.utils.translation import gettext as _
 
 from classifier.services.claims import new_reference
@@ -12,6 +14,8 @@ from skinapp.logs import reference as current_reference
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _MOST_DIGITS = 18
+# The pages that take files.
+_TAKE_FILES = frozenset({"image_upload", "analysis_new"})
 
 
 class ReferenceMiddleware:
@@ -54,7 +58,11 @@ class PermissionsPolicyMiddleware:
 
 
 class BodySizeMiddleware:
-    """Refuses a request whose declared length is over the limit before a byte of it is read."""
+    """Refuses a request whose declared length is over the limit before a byte of it is read.
+
+    Only the upload pages take files; whatever a stranger sends elsewhere would otherwise be written
+    down in full while the form's token is looked for in it.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -68,13 +76,27 @@ class BodySizeMiddleware:
             return HttpResponse(
                 _("The request's length is not a number."), status=400, content_type="text/plain"
             )
-        if len(declared) <= _MOST_DIGITS and int(declared) <= settings.REQUEST_MAX_BYTES:
+        length = int(declared) if len(declared) <= _MOST_DIGITS else math.inf
+        if length <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return self.get_response(request)
-        limit = settings.REQUEST_MAX_BYTES // (1024 * 1024)
-        sentence = _("The upload is too large: at most %(limit)d MB at a time.") % {"limit": limit}
-        if "application/json" in request.headers.get("Accept", ""):
-            return JsonResponse({"errors": {"images": [sentence]}}, status=413)
-        return render(request, "413.html", {"sentence": sentence}, status=413)
+        files = _takes_files(request.path_info)
+        most = settings.REQUEST_MAX_BYTES if files else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return self.get_response(request) if length <= most else _too_large(request, most)
+
+
+def _takes_files(path: str) -> bool:
+    try:
+        return resolve(path).view_name in _TAKE_FILES
+    except Resolver404:
+        return False
+
+
+def _too_large(request: HttpRequest, most: int) -> HttpResponse:
+    limit = most // (1024 * 1024)
+    sentence = _("The upload is too large: at most %(limit)d MB at a time.") % {"limit": limit}
+    if "application/json" in request.headers.get("Accept", ""):
+        return JsonResponse({"errors": {"images": [sentence]}}, status=413)
+    return render(request, "413.html", {"sentence": sentence}, status=413)
 
 
 class NoStoreMiddleware:

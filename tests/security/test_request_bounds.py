@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.test import Client
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ def post(length: str, accept: str = "text/html") -> tuple[int, str, str]:
         "wsgi.input": Untouched(),
         "HTTP_ACCEPT": accept,
     }
-    answer = Client().generic("POST", "/accounts/login/", **surroundings)
+    answer = Client().generic("POST", "/analyses/new/", **surroundings)
     return answer.status_code, answer.headers["Content-Type"], answer.content.decode()
 
 
@@ -58,6 +61,54 @@ def test_a_length_that_is_no_number_is_refused(length: str) -> None:
     status, kind, text = post(length)
     assert (status, kind) == (400, "text/plain")
     assert text == "The request's length is not a number."
+
+
+def spooled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sizes of the files that are written down from now on."""
+    sizes: list[int] = []
+    real = TemporaryFileUploadHandler.file_complete
+
+    def noted(handler: TemporaryFileUploadHandler, size: int) -> Any:
+        sizes.append(size)
+        return real(handler, size)
+
+    monkeypatch.setattr(TemporaryFileUploadHandler, "file_complete", noted)
+    return sizes
+
+
+def send_file(client: Client, address: str) -> int:
+    """Send four megabytes with a token's cookie, as a browser with an old page would."""
+    client.cookies[settings.CSRF_COOKIE_NAME] = "a" * 32
+    answer = client.post(address, {"images": SimpleUploadedFile("x.jpg", bytes(4 * 1024 * 1024))})
+    return answer.status_code
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("/accounts/login/", 413), ("/healthz", 413), ("/analyses/new/", 302), ("/nowhere/", 413)],
+)
+def test_a_strangers_file_is_not_written_down(
+    monkeypatch: pytest.MonkeyPatch, db: None, address: str, status: int
+) -> None:
+    sizes = spooled(monkeypatch)
+    assert send_file(Client(enforce_csrf_checks=True), address) == status
+    assert sizes == []
+
+
+def test_only_the_upload_pages_take_files(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = spooled(monkeypatch)
+    client = cast.client_of(cast.owner)
+    assert send_file(client, "/patients/new/") == 413
+    assert sizes == []
+    for address in ("/analyses/new/", f"/patients/{cast.patient.pk}/images/new/"):
+        assert send_file(client, address) == 422
+    assert sizes == [4 * 1024 * 1024] * 2
+
+
+def test_a_form_without_its_token_is_refused(cast: Cast) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.owner, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.post("/patients/new/", {"name": "Forged"}).status_code == 403
 
 
 def test_every_page_is_closed(cast: Cast) -> None:
