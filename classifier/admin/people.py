@@ -123,6 +123,18 @@ class UserAdmin(StockUserAdmin[User]):
             fields=sorted(set(form.changed_data) - {"password", "password1", "password2"}),
         )
 
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Return whether the person may be changed: a superuser only by a superuser."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or not obj.is_superuser or person(request).is_superuser)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Keep who manages people from making themselves or others more than they are."""
+        fixed = super().get_readonly_fields(request, obj)
+        if person(request).is_superuser:
+            return fixed
+        return (*fixed, "is_staff", "is_superuser", "groups")
+
     @method_decorator(sensitive_post_parameters())
     def user_change_password(
         self,

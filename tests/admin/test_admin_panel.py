@@ -8,7 +8,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core import mail
 from django.urls import reverse
 from django.utils import timezone
@@ -253,6 +253,34 @@ def test_setting_somebodys_password_leaves_a_trace(root: Client, cast: Cast) -> 
     event = AuditEvent.objects.get(action="user.password_set")
     assert (event.actor, event.subject_id) == (cast.superuser, str(cast.owner.pk))
     assert password not in str(event.details)
+
+
+def test_who_manages_people_cannot_rise_by_it(cast: Cast) -> None:
+    clerk = factories.make_user("clerk@north.example", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename="change_user"))
+    client = cast.client_of(clerk)
+    facts = {
+        "email": clerk.email,
+        "first_name": "Cleo",
+        "is_active": "on",
+        "is_staff": "on",
+        "is_superuser": "on",
+        "groups": [str(Group.objects.create(name="everything").pk)],
+        "memberships-TOTAL_FORMS": "0",
+        "memberships-INITIAL_FORMS": "0",
+    }
+    page = client.post(reverse("admin:classifier_user_change", args=[clerk.pk]), facts)
+    assert page.status_code == 302, page.content.decode()
+    clerk.refresh_from_db()
+    assert (clerk.first_name, clerk.is_superuser, clerk.groups.count()) == ("Cleo", False, 0)
+    password = {"password1": "a long enough pass phrase 7", "usable_password": "true"}
+    password |= {"password2": password["password1"]}
+    above = reverse("admin:auth_user_password_change", args=[cast.superuser.pk])
+    assert client.post(above, password).status_code == 403
+    beside = reverse("admin:auth_user_password_change", args=[cast.owner.pk])
+    assert client.post(beside, password).status_code == 302
+    cast.superuser.refresh_from_db()
+    assert cast.superuser.check_password(factories.PASSWORD)
 
 
 def test_an_address_given_up_opens_nothing(root: Client, cast: Cast, client: Client) -> None:
