@@ -77,10 +77,9 @@ class BodySizeMiddleware:
                 _("The request's length is not a number."), status=400, content_type="text/plain"
             )
         length = int(declared) if len(declared) <= _MOST_DIGITS else math.inf
-        if length <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return self.get_response(request)
-        files = _takes_files(request.path_info)
-        most = settings.REQUEST_MAX_BYTES if files else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        most = min(settings.REQUEST_MAX_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        if length > most and _takes_files(request.path_info):
+            most = settings.REQUEST_MAX_BYTES
         return self.get_response(request) if length <= most else _too_large(request, most)
 
 
