@@ -70,6 +70,8 @@ class PatientForm(forms.Form):
         required=False,
         help_text=_("Archived patients leave the lists and take no new images. Nothing is lost."),
     )
+    # When the row was changed last before the form was shown: nobody's correction is undone unseen.
+    seen = forms.CharField(max_length=40, required=False, widget=forms.HiddenInput)
 
     def __init__(
         self, *args: Any, user: User, patient: Patient | None = None, **kwargs: Any
@@ -81,9 +83,10 @@ class PatientForm(forms.Form):
             del self.fields["clinic"]
             self.initial = {
                 name: getattr(patient, name) for name in self.fields if hasattr(patient, name)
-            } | dict(self.initial)
+            } | {"seen": patient.updated_at.isoformat(), **self.initial}
             return
         del self.fields["archived"]
+        del self.fields["seen"]
         clinics = Clinic.objects.writable_by(user)
         # Two are enough to know that there is a choice.
         first = list(clinics[:2])

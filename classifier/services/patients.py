@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from classifier.choices import BodySite, Sex, SkinType
 from classifier.models import Clinic, Lesion, Patient
 from classifier.services import audit
-from classifier.services.errors import RuleError
+from classifier.services.errors import ConflictError, RuleError
 
 if TYPE_CHECKING:
     import uuid
@@ -147,13 +147,15 @@ def register_once(*, new: NewPatient, by: User) -> Patient:
         return existing
 
 
-def update_patient(*, patient: Patient, by: User, **changes: Any) -> Patient:
+def update_patient(*, patient: Patient, by: User, seen: str = "", **changes: Any) -> Patient:
     """Change facts of a patient; facts that stay the same are not written and not audited.
 
     ``changes`` are new values of record_number, name, date_of_birth, sex, skin_type, notes and
-    archived.
+    archived. ``seen`` is ``updated_at`` in ISO form of the row that the person saw; without it
+    nothing is compared.
 
     Raises:
+        ConflictError: somebody changed the patient since; nothing was changed.
         FieldRuleError: the number is taken, a date is impossible, or a name is missing.
         RuleError: the person may not write in the patient's clinic.
         TypeError: a fact that cannot be changed is named.
@@ -176,6 +178,7 @@ def update_patient(*, patient: Patient, by: User, **changes: Any) -> Patient:
             changed = [name for name in changes if getattr(locked, name) != changes[name]]
             if not changed:
                 return locked
+            _check_seen(locked, seen)
             for name in changed:
                 setattr(locked, name, changes[name])
             locked.save(update_fields=[*changed, "updated_at"])
@@ -292,6 +295,16 @@ def _born(day: date | None) -> date | None:
             "date_of_birth", _("This date is more than 130 years ago. Check the year.")
         )
     return day
+
+
+def _check_seen(patient: Patient, seen: str) -> None:
+    if seen and seen != patient.updated_at.isoformat():
+        raise ConflictError(
+            _(
+                "Somebody changed this patient while you were writing, and nothing of yours was "
+                "saved. Open the page again and enter your changes anew."
+            )
+        )
 
 
 def _record_update(patient: Patient, by: User, changed: list[str]) -> None:

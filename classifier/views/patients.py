@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from classifier.forms.patients import LesionForm, PatientForm
 from classifier.models import Lesion, Patient
 from classifier.selectors.patients import find_for_upload, lesions_of, patient_page, timeline
-from classifier.services.errors import RuleError
+from classifier.services.errors import ConflictError, RuleError
 from classifier.services.patients import (
     FieldRuleError,
     add_lesion,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from classifier.models import User
 
 _READ_AND_SEND = ["GET", "HEAD", "POST"]
+_UNPROCESSABLE = 422
+_CONFLICT = 409
 # A search is a few words; a longer one is a mistake or an attack on the database.
 _LONGEST_SEARCH = 100
 
@@ -95,10 +97,12 @@ def patient_update(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     user = person(request)
     patient = writable_or_403(Patient.objects.select_related("clinic"), user, pk)
     form = PatientForm(request.POST or None, user=user, patient=patient)
+    wrong = _UNPROCESSABLE
     if request.method == "POST" and form.is_valid():
         try:
             update_patient(patient=patient, by=user, **form.facts())
         except RuleError as error:
+            wrong = _CONFLICT if isinstance(error, ConflictError) else wrong
             add_rule_error(form, error)
         else:
             messages.success(request, _("The changes are saved."))
@@ -107,7 +111,7 @@ def patient_update(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         request,
         "patients/form.html",
         {"form": form, "patient": patient},
-        status=422 if form.errors else 200,
+        status=wrong if form.errors else 200,
     )
 
 

@@ -158,6 +158,26 @@ def test_a_colleague_corrects_facts_and_the_audit_names_the_fields_only(cast: Ca
     assert event.details == {"fields": ["name"]}
 
 
+def test_a_correction_is_not_undone_by_an_older_form(cast: Cast) -> None:
+    address = reverse("patient_update", args=[cast.patient.pk])
+    first, second = cast.client_of(cast.owner), cast.client_of(cast.colleague)
+    page = second.get(address)
+    older = page.context["form"].initial | {"date_of_birth": ""}
+    assert f'name="seen" value="{older["seen"]}"' in page.content.decode()
+    newer = older | {"date_of_birth": "1950-01-01"}
+    for _time in range(2):
+        # Sending the same form twice is no conflict with oneself.
+        assert first.post(address, newer).status_code == 302
+    answer = second.post(address, older | {"notes": "Anticoagulated"})
+    assert answer.status_code == 409
+    assert "Somebody changed this patient" in answer.content.decode()
+    assert "Anticoagulated" in answer.content.decode()
+    cast.patient.refresh_from_db()
+    assert str(cast.patient.date_of_birth) == "1950-01-01"
+    assert cast.patient.notes == ""
+    assert AuditEvent.objects.filter(action="patient.updated").count() == 1
+
+
 def test_saving_without_a_change_leaves_no_trace(cast: Cast) -> None:
     address = reverse("patient_update", args=[cast.patient.pk])
     client = cast.client_of(cast.owner)
