@@ -150,8 +150,8 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
     """Return what a person may see of an analysis that is visible to them.
 
     Args:
-        analysis: with image, patient, clinic, lesion and model version; it is veiled
-            (see :func:`veil`) where the answer is hidden from the person.
+        analysis: with image, patient, clinic, lesion, model version and prediction; it is
+            veiled (see :func:`veil`) where the answer is hidden from the person.
         user: who looks.
     """
     revealed = Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists()
@@ -178,13 +178,9 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
 
 
 def _answer(analysis: Analysis) -> Answer | None:
-    if analysis.prediction_id is None:
+    prediction = analysis.prediction
+    if prediction is None:
         return None
-    prediction = (
-        Prediction.objects.select_related("model_version")
-        .defer("evidence_maps", "model_version__manifest", "model_version__metrics")
-        .get(pk=analysis.prediction_id)
-    )
     labels = label_set(analysis.label_set)
     ranked = [
         RankedLabel(labels.label(key), p, percent_of(p), round(p * 100))

@@ -11,6 +11,7 @@ from classifier.choices import State
 from classifier.models import OTHER_DIAGNOSIS, Analysis, Reading
 from classifier.services import audit
 from classifier.services.errors import ConflictError, RuleError
+from classifier.services.results import has_seen_an_answer
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def save_reading(
     if analysis.state not in {State.SUCCEEDED, State.REJECTED}:
         raise RuleError(_("The analysis is not finished yet."))
     check_diagnosis(analysis=analysis, diagnosis=diagnosis, text=diagnosis_text)
-    blinded = not Analysis.objects.revealed_to(by).filter(pk=analysis.pk).exists()
+    # An answer that was open for a while, until a colleague deferred or the clinic changed its
+    # mind, is hidden again but not unseen.
+    hidden = not Analysis.objects.revealed_to(by).filter(pk=analysis.pk).exists()
+    blinded = hidden and not has_seen_an_answer(analysis=analysis, by=by)
     try:
         with transaction.atomic():
             reading = Reading.objects.create(

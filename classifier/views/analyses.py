@@ -17,6 +17,7 @@ from classifier.selectors.maps import overlay_png
 from classifier.selectors.results import result_page, veil
 from classifier.services.analyses import cancel_analysis, retry_analysis
 from classifier.services.errors import RuleError
+from classifier.services.results import record_answer_viewed
 from classifier.views.access import person, visible_or_404, writable_or_403
 
 if TYPE_CHECKING:
@@ -36,15 +37,30 @@ _MOST_POLLS = 1_000
 def all_of_page() -> Any:
     """Return analyses with what the result page shows of them."""
     return Analysis.objects.select_related(
-        "clinic", "patient", "image__lesion", "image__uploaded_by", "model_version", "prediction"
-    ).defer("model_version__manifest", "model_version__metrics", "prediction__evidence_maps")
+        "clinic",
+        "patient",
+        "image__lesion",
+        "image__uploaded_by",
+        "model_version",
+        "prediction__model_version",
+    ).defer(
+        "model_version__manifest",
+        "model_version__metrics",
+        "prediction__evidence_maps",
+        "prediction__model_version__manifest",
+        "prediction__model_version__metrics",
+    )
 
 
 @require_safe
 def analysis_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Show an analysis as far as the person may see it."""
-    analysis = visible_or_404(all_of_page(), person(request), pk)
-    return render(request, "analyses/detail.html", detail_context(request, analysis))
+    user = person(request)
+    analysis = visible_or_404(all_of_page(), user, pk)
+    context = detail_context(request, analysis)
+    if context["page"].answer is not None:
+        record_answer_viewed(analysis=analysis, by=user)
+    return render(request, "analyses/detail.html", context)
 
 
 def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> dict[str, Any]:

@@ -406,6 +406,19 @@ def test_a_reading_that_knew_the_answer_says_so(cast: Cast) -> None:
     assert "knowing the answer" in page
 
 
+def test_an_answer_that_is_hidden_again_is_not_unseen(cast: Cast) -> None:
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
+    save_review(analysis=analysis, by=cast.owner, verdict=Verdict.AGREE, expected_number=0)
+    client = cast.client_of(cast.colleague)
+    assert client.get(analysis.get_absolute_url()).context["page"].answer is not None
+    save_review(analysis=analysis, by=cast.owner, verdict=Verdict.DEFER, expected_number=1)
+    assert client.get(analysis.get_absolute_url()).context["page"].hidden
+    for reader, blinded in ((cast.colleague, False), (cast.administrator, True)):
+        reading = save_reading(analysis=analysis, by=reader, diagnosis="melanoma")
+        assert reading.blinded is blinded
+
+
 def test_the_clinic_can_switch_it_off(cast: Cast) -> None:
     analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
     client = cast.client_of(cast.read_only)

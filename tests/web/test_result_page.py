@@ -11,6 +11,7 @@ from django.urls import reverse
 from PIL import Image as Pillow
 
 from classifier.choices import Decision, Modality, State
+from classifier.models import AuditEvent
 from classifier.services.readings import save_reading
 from mlcore.labels import label_set
 from tests import factories
@@ -105,6 +106,20 @@ def test_an_answer_shows_everything_that_stands_behind_it(
     assert "40 ms" in page  # the time in the queue
     assert prediction.artefact_sha256 in page
     assert reverse("analysis_map", args=[analysis.pk, "melanoma"]) in page
+
+
+def test_who_saw_which_answer_is_in_the_trail(cast: Cast) -> None:
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    client = cast.client_of(cast.colleague)
+    client.get(analysis.get_absolute_url())
+    seen = AuditEvent.objects.filter(action="answer.viewed")
+    assert not seen.exists()
+    save_reading(analysis=analysis, by=cast.colleague, diagnosis="nevus")
+    client.get(analysis.get_absolute_url())
+    event = seen.get()
+    assert (event.actor, event.clinic) == (cast.colleague, cast.clinic)
+    assert event.subject_id == str(analysis.pk)
+    assert event.details == {"prediction": str(analysis.prediction_id)}
 
 
 def test_a_clinical_photograph_is_answered_from_its_own_label_set(

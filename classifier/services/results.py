@@ -1,0 +1,36 @@
+"""Keeping who saw what the network said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from classifier.models import AuditEvent
+from classifier.services import audit
+
+if TYPE_CHECKING:
+    from classifier.models import Analysis, User
+
+ANSWER_VIEWED = "answer.viewed"
+
+
+def record_answer_viewed(*, analysis: Analysis, by: User) -> None:
+    """Record that the person was shown the network's answer, and which one.
+
+    Args:
+        analysis: with its prediction, which is revealed to ``by``.
+        by: who looks.
+    """
+    audit.record(
+        action=ANSWER_VIEWED,
+        actor=by,
+        clinic_id=analysis.clinic_id,
+        subject=analysis,
+        prediction=str(analysis.prediction_id),
+    )
+
+
+def has_seen_an_answer(*, analysis: Analysis, by: User) -> bool:
+    """Tell whether the person was ever shown an answer to the analysis, whatever is hidden now."""
+    return AuditEvent.objects.filter(
+        subject_type="analysis", subject_id=str(analysis.pk), action=ANSWER_VIEWED, actor=by
+    ).exists()
