@@ -122,7 +122,8 @@ def test_the_same_bytes_again_lead_to_the_same_analysis(
             page.get_by_role("button", name="Send", exact=True).click()
             if again:
                 # Nobody is led to an older page without being told.
-                expect(page.get_by_text("This image is in the record already")).to_be_visible()
+                known = page.locator(".upload-message", has_text="in the record already")
+                expect(known).to_be_visible()
                 page.get_by_role("link", name="Show the analysis").click()
             page.wait_for_url(re.compile(r"/analyses/[0-9a-f-]{36}/"))
             addresses.append(page.url.split("?")[0])

@@ -96,7 +96,9 @@ def test_stopping_what_has_ended_is_no_fault() -> None:
     assert process.returncode == 0
 
 
-def test_whatever_nobody_stopped_is_stopped_at_the_end() -> None:
+def test_whatever_nobody_stopped_is_stopped_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The servers of this very session are children of this process too.
+    monkeypatch.setattr(children, "_started", [])
     process = children.start([sys.executable, "-c", SLEEP])
     children.stop_rest(seconds=5)
     assert process.returncode == -signal.SIGTERM
