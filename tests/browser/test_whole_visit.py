@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
 
 CLINICIAN, READER, ADMIN = "clinician@demo.example", "reader@demo.example", "admin@demo.example"
+# No page may grow wider than a phone for a name that cannot be broken at a space.
+LONG = "Wolfeschlegelsteinhausenbergerdorff" * 3
 STORIES = {
     # modality: (its card on the form, what is drawn, what the clinician sees in it)
     "dermoscopy": ("Dermoscopy", "nevus", "nevus"),
@@ -62,7 +64,7 @@ def test_the_whole_visit(site: Installation, browser: Browser, modality: str, wi
         assert window.clicks + 1 <= 3  # the third chooses the image
         form = page.locator("#new-patient")
         form.get_by_label("Medical record number").fill(number)
-        form.get_by_label("Name", exact=True).fill(f"Vera Visit {modality} {width}")
+        form.get_by_label("Name", exact=True).fill(f"Vera Visit {modality} {width} {LONG}")
         form.get_by_label("Date of birth").fill("1970-02-03")
         form.get_by_text(card, exact=True).click()
         form.locator("input[type=file]").first.set_input_files(picture)
