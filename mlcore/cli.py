@@ -149,7 +149,9 @@ def _predict(options: argparse.Namespace) -> int:
         paths = options.images[start : start + _PREDICTION_BATCH]
         for row in _rows(predictor, paths):
             failed = failed or row["probabilities"] is None
-            print(json.dumps(row) if options.json else _in_words(row), flush=True)  # noqa: T201
+            group = row.pop("triage_group")
+            line = json.dumps(row) if options.json else _in_words(row, group)
+            print(line, flush=True)  # noqa: T201 - the command's result
     return 1 if failed else 0
 
 
@@ -176,20 +178,20 @@ def _rows(predictor: Predictor, paths: Sequence[Path]) -> list[dict[str, Any]]:
         }
         if number in faults:
             row |= {"probabilities": None, "top": None, "confidence": None}
-            row |= {"decision": "rejected", "reason": faults[number]}
+            row |= {"decision": "rejected", "reason": faults[number], "triage_group": None}
         else:
             result = results[number]
             row |= {"probabilities": result.probabilities, "top": result.top}
             row |= {"confidence": result.confidence, "decision": result.decision}
-            row |= {"reason": result.reason}
+            row |= {"reason": result.reason, "triage_group": result.triage_group}
         rows.append(row)
     return rows
 
 
-def _in_words(row: dict[str, Any]) -> str:
+def _in_words(row: dict[str, Any], group: str | None) -> str:
     if row["decision"] != "answer":
         return f"{row['image']}: {row['decision']}: {row['reason']}"
-    return f"{row['image']}: {row['top']} ({row['confidence']:.0%})"
+    return f"{row['image']}: {row['top']} ({row['confidence']:.0%}); worst plausible group: {group}"
 
 
 def _pictures(

@@ -126,11 +126,11 @@ def test_predict_speaks_to_people_too(made: Release, images: list[str], run: Any
     assert lines[0].startswith(images[0] + ": ")
     assert not lines[0].startswith("{")
     rows = [json.loads(line) for line in run(*_predict(made, "--json", images[0]))[1]]
-    assert cli._in_words(rows[0] | {"decision": "answer"}).endswith(
-        f"{rows[0]['top']} ({rows[0]['confidence']:.0%})"
+    assert cli._in_words(rows[0] | {"decision": "answer"}, "skin cancer").endswith(
+        f"{rows[0]['top']} ({rows[0]['confidence']:.0%}); worst plausible group: skin cancer"
     )
     unsure = rows[0] | {"decision": "cannot_say", "reason": "Not sure."}
-    assert cli._in_words(unsure).endswith(": cannot_say: Not sure.")
+    assert cli._in_words(unsure, None).endswith(": cannot_say: Not sure.")
 
 
 def test_predict_needs_neither_django_nor_a_server(made: Release, images: list[str]) -> None:
