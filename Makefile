@@ -29,7 +29,7 @@ test: venv-dev ## Run the whole suite on throw-away servers
 lint: venv-dev ## Check style and templates
 	@"$(PY)" -m ruff check .
 	@"$(PY)" -m ruff format --check .
-	@"$(PY)" -m djlint --check --quiet templates
+	@"$(PY)" -m djlint --check --quiet templates || { "$(PY)" -m djlint --check templates; exit 1; }
 	@"$(PY)" -m djlint --lint --quiet templates
 
 format: venv-dev ## Format the code and the templates
