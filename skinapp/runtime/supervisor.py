@@ -26,6 +26,7 @@ from skinapp.runtime.children import (
     stop_rest,
     tell,
 )
+from skinapp.runtime.commands import supervised_commands
 from skinapp.runtime.leftovers import MARK, end_leftovers
 from skinapp.runtime.servers import (
     ServerError,
@@ -289,7 +290,7 @@ class Supervisor:
         wished, self.port = self.port, int(self._listener.getsockname()[1])
         if self.port != wished:
             say(f"port {wished} is taken; using {self.port}.")
-        for name, command in self._commands(self._listener.fileno()).items():
+        for name, command in supervised_commands(self._listener.fileno()).items():
             member = Member(name, self._launcher(name, command, environment))
             self.members.append(member)
             member.start()
@@ -301,50 +302,6 @@ class Supervisor:
         return lambda: start(
             command, environment=environment, folder=ROOT, log=self._log(name), keep=keep
         )
-
-    def _commands(self, listener: int) -> dict[str, list[str]]:
-        python = sys.executable
-        return {
-            "web": [
-                python,
-                "-m",
-                "gunicorn",
-                "skinapp.wsgi:application",
-                f"--bind=fd://{listener}",
-                "--workers=2",
-                "--threads=4",
-                "--worker-class=gthread",
-                "--preload",
-                # It would lie in the person's home, one for all installations.
-                "--no-control-socket",
-                "--graceful-timeout=10",
-                "--access-logfile=-",
-                # No query string: a search may hold a patient's name.
-                "--access-logformat=%(t)s %(m)s %(U)s %(s)s %(b)s %(M)sms",
-            ],
-            "worker": [
-                python,
-                "-m",
-                "celery",
-                "-A",
-                "skinapp",
-                "worker",
-                "--queues=analysis,maintenance",
-                "--loglevel=INFO",
-                "--without-gossip",
-                "--without-mingle",
-            ],
-            "beat": [
-                python,
-                "-m",
-                "celery",
-                "-A",
-                "skinapp",
-                "beat",
-                "--pidfile=",
-                "--loglevel=INFO",
-            ],
-        }
 
     def _announce(self) -> None:
         address = f"http://127.0.0.1:{self.port}"
