@@ -149,6 +149,8 @@ def test_the_digest_names_bytes_labels_and_names(tmp_path: Path) -> None:
 
 def _real(key: str, *, with_ham: bool) -> Split:
     if not (REAL / key).is_dir():
+        # The sets may not be copied into the repository; the same rules are held on made-up sets
+        # above, and on the real ones wherever these lie (always in CI).
         pytest.skip("no data set here")
     return load_split(key, REAL, seed=1, with_ham=with_ham)
 

@@ -104,7 +104,8 @@ def test_whatever_nobody_stopped_is_stopped_at_the_end(monkeypatch: pytest.Monke
     assert process.returncode == -signal.SIGTERM
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+# PR_SET_PDEATHSIG has no counterpart elsewhere; there the next start ends what was left behind.
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of the death")
 def test_a_child_ends_when_its_parent_is_killed() -> None:
     script = (
         "import sys, time; from skinapp.runtime.children import start; "

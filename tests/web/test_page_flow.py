@@ -100,9 +100,9 @@ def test_every_link_on_every_page_leads_somewhere(cast: Cast, who: str) -> None:
     make.answered(image, cast.owner)
     make.failed(make.bare_image(cast.patient, cast.owner), cast.owner)
     client = cast.client_of(getattr(cast, who))
-    todo, seen = [reverse("worklist")], set()
-    while todo:
-        address = todo.pop()
+    unvisited, seen = [reverse("worklist")], set()
+    while unvisited:
+        address = unvisited.pop()
         path = address.split("#")[0]
         if path in seen or not path.startswith("/") or path.startswith("/admin/"):
             continue
@@ -111,7 +111,7 @@ def test_every_link_on_every_page_leads_somewhere(cast: Cast, who: str) -> None:
         # Pages about one's own safety ask for the password first.
         assert response.status_code in {200, 302}, (path, response.status_code)
         if response.status_code == 200 and not response.streaming:
-            todo += [
+            unvisited += [
                 link if link.startswith(("/", "#")) else f"{path.split('?')[0]}{link}"
                 for link in links(response.content.decode())
             ]
