@@ -113,7 +113,7 @@ def test_batches_do_not_change_answers_or_order(
     made: Release, images: list[str], run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(*_predict(made, "--json", *images))[1]
-    monkeypatch.setattr(cli, "_PREDICTION_BATCH", 2)
+    monkeypatch.setattr(cli.predict, "BATCH", 2)
     parts = run(*_predict(made, "--json", *images))[1]
     for one, other in zip(map(json.loads, whole), map(json.loads, parts), strict=True):
         assert one["image"] == other["image"]
@@ -126,11 +126,11 @@ def test_predict_speaks_to_people_too(made: Release, images: list[str], run: Any
     assert lines[0].startswith(images[0] + ": ")
     assert not lines[0].startswith("{")
     rows = [json.loads(line) for line in run(*_predict(made, "--json", images[0]))[1]]
-    assert cli._in_words(rows[0] | {"decision": "answer"}, "skin cancer").endswith(
+    assert cli.predict._in_words(rows[0] | {"decision": "answer"}, "skin cancer").endswith(
         f"{rows[0]['top']} ({rows[0]['confidence']:.0%}); worst plausible group: skin cancer"
     )
     unsure = rows[0] | {"decision": "cannot_say", "reason": "Not sure."}
-    assert cli._in_words(unsure, None).endswith(": cannot_say: Not sure.")
+    assert cli.predict._in_words(unsure, None).endswith(": cannot_say: Not sure.")
 
 
 def test_predict_needs_neither_django_nor_a_server(made: Release, images: list[str]) -> None:
@@ -243,7 +243,7 @@ def test_verify_says_that_a_release_is_whole(
         assert status == 0
         assert lines[0].startswith("clinical5 1.0.0: whole; golden answers within")
         assert lines[0].endswith(f"on {engine}")
-    monkeypatch.setattr(cli, "list_releases", list)
+    monkeypatch.setattr(cli.verify, "list_releases", list)
     assert "There is no release" in run("verify")[2]
 
 
@@ -308,7 +308,7 @@ def test_ctrl_c_says_that_nothing_is_lost(run: Any, monkeypatch: pytest.MonkeyPa
     def stopped(*_arguments: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "recipe_named", stopped)
+    monkeypatch.setattr(cli.train, "recipe_named", stopped)
     status, _, errors = run("train", "--recipe", "clinical5_lite0")
     assert status == 130
     assert "the same command goes on from here" in errors
