@@ -108,7 +108,7 @@ def made(
     arguments = ["release", "--recipe", tiny.name, "--runs", finished_runs, "--data", clinical_root]
     arguments += ["--releases", releases, "--version", "1.0.0", "--test-looks", "3"]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("mlcore.evaluate._REPLICATES", 100)
+        patched.setattr("mlcore.figures.bootstrap.REPLICATES", 100)
         assert main([str(argument) for argument in arguments]) == 0
     return load_release(releases / "clinical5" / "1.0.0")
 

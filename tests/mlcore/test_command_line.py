@@ -255,7 +255,7 @@ def test_evaluate_compares_a_run_with_its_release(
     run: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mlcore.evaluate._REPLICATES", 50)
+    monkeypatch.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
     common = ["--runs", finished_runs, "--data", clinical_root]
     common += ["--releases", made.folder.parents[1]]
     status, lines, _ = run("evaluate", tiny.name, "clinical5", *common)

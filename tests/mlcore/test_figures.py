@@ -125,10 +125,19 @@ def test_every_figure_of_a_set_of_predictions() -> None:
     assert figures["balanced_accuracy"]["value"] == pytest.approx((1 + 0.5 + 1) / 3, abs=1e-4)
     assert figures["melanoma_recall"]["value"] == 0.5
     assert figures["same_icd_group_accuracy"]["value"] == 0.8
+    assert figures["log_loss"]["value"] == pytest.approx(
+        -(16 * math.log(0.8) + 4 * math.log(0.05)) / 20, abs=1e-4
+    )
+    # F1: acne 1, melanoma 8 / (2 * 4 + 4), ring worm 12 / (2 * 6 + 4).
+    assert figures["macro_f1"]["value"] == pytest.approx((1 + 8 / 12 + 12 / 16) / 3, abs=1e-4)
+    assert "melanoma_nevus_auc" not in figures
     for figure in figures.values():
         low, high = figure["interval"]
         assert low <= figure["value"] <= high
     melanoma = table["labels"]["melanoma"]
+    for name in ("precision", "recall", "f1", "auc"):
+        low, high = melanoma[f"{name}_interval"]
+        assert low <= melanoma[name] <= high
     assert (melanoma["precision"], melanoma["recall"]) == (1.0, 0.5)
     assert melanoma["f1"] == pytest.approx(2 / 3, abs=1e-4)
     assert melanoma["recall_interval"][0] < 0.5 < melanoma["recall_interval"][1]
@@ -166,6 +175,7 @@ def test_the_operating_point_says_what_the_two_thresholds_do() -> None:
         "accuracy_of_answers": round(14 / 18, 4),
         "malignant_sensitivity": 0.5,
         "malignant_specificity": round(10 / 12, 4),
+        "melanoma_sensitivity": 0.5,
     }
     assert all(f["interval"][0] <= f["value"] <= f["interval"][1] for f in point.values())
     silent = operating_point("clinical5", truth, chances, groups, answer=0.99, triage=0.3)
