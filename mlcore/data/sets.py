@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcore.data.archives import HAM10000, archive_of
 from mlcore.data.curation import dropped_files
 from mlcore.imaging import ImageError, load_picture
 from mlcore.labels import LabelSet, label_set
@@ -56,6 +57,7 @@ class Record:
         source: ``isic9``, ``ham10000`` or ``clinical5``.
         split: as published: ``train`` or ``test``.
         group: images that show the same lesion share it; "" until groups are made.
+        archive: the collection the picture comes from, see :mod:`mlcore.data.archives`.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Record:
     source: str
     split: str
     group: str = ""
+    archive: str = ""
 
     def in_group(self, group: str) -> Record:
         """Return the record with its group set."""
@@ -136,16 +139,20 @@ def _split(root: Path, labels: LabelSet, split: str) -> Iterator[Record]:
         msg = f"The folder {folder} is missing; docs/models.md shows the layout."
         raise DataError(msg)
     by_folder = {label.folder: label.key for label in labels.labels}
+    dermoscopic = labels.modality == "dermoscopy"
+    in_ham = ham_facts(root) if dermoscopic else {}
     for unknown in sorted({p.name for p in folder.iterdir() if p.is_dir()} - set(by_folder)):
         msg = f"The folder {folder / unknown} is named after no label of {labels.key}."
         raise DataError(msg)
-    for name, key in by_folder.items():
-        images = sorted(p for p in (folder / name).glob("*") if p.suffix.lower() in _SUFFIXES)
+    for title, key in by_folder.items():
+        images = sorted(p for p in (folder / title).glob("*") if p.suffix.lower() in _SUFFIXES)
         if not images:
-            msg = f"The folder {folder / name} holds no image; every label needs some."
+            msg = f"The folder {folder / title} holds no image; every label needs some."
             raise DataError(msg)
         for path in images:
-            yield Record(path, path.relative_to(root).as_posix(), key, labels.key, split)
+            name, image = path.relative_to(root).as_posix(), archive_id(path)
+            archive = archive_of(image, in_ham=image in in_ham) if dermoscopic else ""
+            yield Record(path, name, key, labels.key, split, archive=archive)
 
 
 @dataclass(frozen=True)
@@ -190,5 +197,5 @@ def read_ham10000(root: Path) -> list[Record]:
         if fact is not None and fact.diagnosis in HAM_LABELS:
             label = HAM_LABELS[fact.diagnosis]
             name = path.relative_to(root).as_posix()
-            records.append(Record(path, name, label, "ham10000", "train"))
+            records.append(Record(path, name, label, HAM10000, "train", archive=HAM10000))
     return records

@@ -88,6 +88,54 @@ def split_groups(records: Sequence[Record], *, seed: int) -> dict[str, list[Reco
     return parts
 
 
+def deal_folds(records: Sequence[Record], *, count: int, seed: int) -> list[list[Record]]:
+    """Divide grouped records into folds for cross-validation.
+
+    Groups that touch a published test split are in no fold. The others are dealt by label and
+    source, so that every fold has some of each.
+
+    Args:
+        records: with groups.
+        count: number of folds, 2 or more.
+        seed: another seed deals other groups.
+    """
+    tested = {record.group for record in records if record.split == "test"}
+    members: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.group not in tested:
+            members[record.group].append(record)
+    by_label: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for group, those in members.items():
+        by_label[those[0].label, those[0].archive].append(group)
+    folds: list[list[Record]] = [[] for _ in range(count)]
+    # Going on where the last label stopped keeps the folds alike when labels have few groups.
+    turn = 0
+    for key in sorted(by_label):
+        for group in sorted(by_label[key], key=lambda name: _shuffle_key(name, seed)):
+            folds[turn % count] += members[group]
+            turn += 1
+    return folds
+
+
+def load_records(key: str, root: Path, *, with_ham: bool = False) -> list[Record]:
+    """Return every image of a label set with its group, test split included.
+
+    Args:
+        key: the label set.
+        root: the data root.
+        with_ham: add HAM10000 to ``isic9``.
+
+    Raises:
+        DataError: an image set is not laid out as expected.
+    """
+    records = read_folder_set(root, key)
+    if with_ham:
+        # What isic9 names keeps isic9's label, also where the curation left the file out.
+        known = {archive_id(r.path) for r in read_folder_set(root, key, curated=False)}
+        records += [r for r in read_ham10000(root) if archive_id(r.path) not in known]
+    return with_groups(records, root)
+
+
 def load_split(
     key: str, root: Path, *, seed: int, with_ham: bool = False
 ) -> dict[str, list[Record]]:
@@ -103,12 +151,7 @@ def load_split(
     Raises:
         DataError: an image set is not laid out as expected.
     """
-    records = read_folder_set(root, key)
-    if with_ham:
-        # What isic9 names keeps isic9's label, also where the curation left the file out.
-        known = {archive_id(r.path) for r in read_folder_set(root, key, curated=False)}
-        records += [r for r in read_ham10000(root) if archive_id(r.path) not in known]
-    return split_groups(with_groups(records, root), seed=seed)
+    return split_groups(load_records(key, root, with_ham=with_ham), seed=seed)
 
 
 def digest_of(records: Sequence[Record]) -> str:
