@@ -2,17 +2,20 @@
 
 A lesion's photographs are drawn together, because they are not independent: the cluster bootstrap
 (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8), with the
-percentiles 2.5 and 97.5 of the resamples as bounds.
+percentiles 2.5 and 97.5 of the resamples as bounds. A share of which every resample says 0 or 1
+gets the Wilson interval over its groups instead: none of 16 does not mean none ever.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlcore.figures.measures import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,11 +35,13 @@ class Statistic:
         names: of the figures.
         measure: takes weights (b, n), returns the figures (b, names); NaN where one is not defined.
         of_resamples: the same for resamples, where chance must be allowed for twice.
+        among: for figures that are shares, by name, the images (n,) they are shares of.
     """
 
     names: tuple[str, ...]
     measure: Callable[[Floats], Floats]
     of_resamples: Callable[[Floats], Floats] | None = None
+    among: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def resamples(groups: Sequence[str], *, seed: int = 0) -> Iterator[Floats]:
@@ -81,10 +86,17 @@ def estimate(
             for weights in resamples(groups, seed=seed)
         ]
     )
-    return {
-        name: {"value": rounded(value), "interval": _middle(found)}
-        for name, value, found in zip(names, values, replicates.T, strict=True)
-    }
+    among = {name: mask for s in statistics for name, mask in s.among.items()}
+    named = np.asarray(groups)
+    table = {}
+    for name, value, found in zip(names, values, replicates.T, strict=True):
+        interval = _middle(found)
+        count = len(np.unique(named[among[name]])) if name in among else 0
+        if count and interval in ([0.0, 0.0], [1.0, 1.0]):
+            low, high = wilson(value * count, count)
+            interval = [round(low, 4), round(high, 4)]
+        table[name] = {"value": rounded(value), "interval": interval}
+    return table
 
 
 def intervals(

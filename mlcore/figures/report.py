@@ -138,7 +138,11 @@ def shares(table: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]) -> Sta
     """Return a statistic of shares: name -> (what (n,), among which (n,))."""
     parts = np.stack([what & among for what, among in table.values()], axis=1).astype(np.float64)
     wholes = np.stack([among for _, among in table.values()], axis=1).astype(np.float64)
-    return Statistic(tuple(table), lambda weights: ratio(weights @ parts, weights @ wholes))
+    return Statistic(
+        tuple(table),
+        lambda weights: ratio(weights @ parts, weights @ wholes),
+        among={name: among for name, (_, among) in table.items()},
+    )
 
 
 def confusion_statistic(
@@ -146,14 +150,23 @@ def confusion_statistic(
     guess: Indices,
     labels: int,
     parts: Mapping[str, Callable[[Floats], Floats]],
+    among: Mapping[str, NDArray[np.bool_]],
 ) -> Statistic:
-    """Return a statistic of figures (b,) that are functions of confusion matrices (b, k, k)."""
+    """Return a statistic of figures (b,) that are functions of confusion matrices (b, k, k).
+
+    Args:
+        truth: (n,) indices.
+        guess: (n,) indices.
+        labels: number of labels.
+        parts: the functions by name.
+        among: for those that are shares, the images they are shares of.
+    """
 
     def measure(weights: Floats) -> Floats:
         tables = weighted_confusion(truth, guess, labels, weights)
         return np.stack([part(tables) for part in parts.values()], axis=1)
 
-    return Statistic(tuple(parts), measure)
+    return Statistic(tuple(parts), measure, among=among)
 
 
 def accuracy(confusion: Floats) -> Floats:
@@ -173,15 +186,18 @@ def _by_confusion(labels: LabelSet, truth: Indices, guess: Indices) -> Statistic
         "macro_precision": lambda c: mean_of_occurring(precisions(c), c),
         "macro_f1": lambda c: mean_of_occurring(f1_scores(c), c),
     }
+    among = {"accuracy": np.ones(len(truth), dtype=bool)}
     if (melanoma := _index(labels, "melanoma")) >= 0:
         parts["melanoma_recall"] = lambda c: recalls(c)[:, melanoma]
+        among["melanoma_recall"] = truth == melanoma
     for k, key in enumerate(labels.keys):
+        among |= {f"precision:{key}": guess == k, f"recall:{key}": truth == k}
         parts |= {
             f"precision:{key}": lambda c, k=k: precisions(c)[:, k],  # type: ignore[misc] # bound
             f"recall:{key}": lambda c, k=k: recalls(c)[:, k],  # type: ignore[misc] # bound
             f"f1:{key}": lambda c, k=k: f1_scores(c)[:, k],  # type: ignore[misc] # bound
         }
-    return confusion_statistic(truth, guess, len(labels.labels), parts)
+    return confusion_statistic(truth, guess, len(labels.labels), parts, among)
 
 
 def _by_image(labels: LabelSet, truth: Indices, chances: Floats) -> Statistic:

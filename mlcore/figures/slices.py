@@ -146,10 +146,11 @@ def _slice(
     statistics: list[Statistic] = []
     if enough:
         parts = {"accuracy": accuracy}
+        among = {"accuracy": np.ones(len(truth), dtype=bool)}
         if there.sum() > 1:
             parts["balanced_accuracy"] = balanced
         statistics.append(
-            confusion_statistic(truth, chances.argmax(axis=1), len(labels.labels), parts)
+            confusion_statistic(truth, chances.argmax(axis=1), len(labels.labels), parts, among)
         )
     raised = danger >= triage
     if many_bad:

@@ -17,11 +17,11 @@ KIND_NAMES = {
     "source": "Source of the image",
 }
 _COLUMNS = (
-    ("accuracy", "Accuracy", 122.0),
-    ("malignant_sensitivity", "Sensitivity", 234.0),
+    ("accuracy", "Accuracy, %", 122.0),
+    ("malignant_sensitivity", "Sensitivity, %", 234.0),
 )
 _WIDTH, _ROW = 88.0, 17.0
-_HALVES = [(0.0, "0"), (0.5, "50 %"), (1.0, "100 %")]
+_HALVES = [(0.0, "0"), (0.5, "50"), (1.0, "100")]
 
 
 def slices_plot(facts: Mapping[str, Any], *, name: str = "slices") -> Plot | None:

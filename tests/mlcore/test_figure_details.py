@@ -20,6 +20,7 @@ from mlcore.evaluate import (
     calibration_error_equal_mass,
     evaluate,
     macro_f1,
+    operating_point,
     slice_facts,
     slices,
     wilson,
@@ -298,3 +299,20 @@ def test_a_slice_without_malignant_images_has_no_sensitivity() -> None:
     assert figures["accuracy"]["value"] == figures["malignant_specificity"]["value"] == 1
     for name in ("balanced_accuracy", "malignant_sensitivity", "malignant_auc"):
         assert figures[name]["value"] is None
+
+
+def test_none_of_sixteen_does_not_mean_none_ever() -> None:
+    keys = label_set("isic9").keys
+    melanoma, nevus = keys.index("melanoma"), keys.index("nevus")
+    truth = np.array([melanoma] * 16 + [nevus] * 16)
+    chances = np.eye(9)[np.full(32, nevus)]
+    # Two photographs of every lesion: eight groups of each label.
+    groups = [str(n // 2) for n in range(32)]
+    table = evaluate("isic9", truth, chances, groups)
+    by_wilson = [round(bound, 4) for bound in wilson(0, 8)]
+    assert table["figures"]["melanoma_recall"] == {"value": 0.0, "interval": by_wilson}
+    assert table["labels"]["nevus"]["recall_interval"] == [round(1 - by_wilson[1], 4), 1.0]
+    # Never guessed: there is nothing to be sure of.
+    assert table["labels"]["melanoma"]["precision_interval"] == [0.0, 0.0]
+    point = operating_point("isic9", truth, chances, groups, answer=0.5, triage=0.5)
+    assert point["melanoma_sensitivity"] == {"value": 0.0, "interval": by_wilson}

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mlcore.card import render_card, side_by_side
 from mlcore.evaluate import (
     area_under_curve,
     balanced_accuracy,
@@ -180,45 +179,3 @@ def test_the_operating_point_says_what_the_two_thresholds_do() -> None:
     assert all(f["interval"][0] <= f["value"] <= f["interval"][1] for f in point.values())
     silent = operating_point("clinical5", truth, chances, groups, answer=0.99, triage=0.3)
     assert silent["accuracy_of_answers"] == {"value": None, "interval": None}
-
-
-def test_the_card_tells_what_was_measured_and_what_not_to_do() -> None:
-    truth, chances, groups = _predictions()
-    table = evaluate("clinical5", truth, chances, groups)
-    table["operating_point"] = operating_point(
-        "clinical5", truth, chances, groups, answer=0.5, triage=0.3
-    )
-    manifest = {
-        "label_set": "clinical5",
-        "version": "1.2.3",
-        "made_at": "2026-11-21",
-        "licence": "Research build.",
-        "network": "lite0",
-        "input_side": 224,
-        "recipe": {"name": "clinical5_lite0"},
-        "seed": 1,
-        "best_epoch": 4,
-        "temperature": 1.5,
-        "answer_threshold": 0.5,
-        "triage_threshold": 0.3,
-        "test_looks": 2,
-        "data": {"train": {"images": 400}, "test": {"images": 20}},
-    }
-    card = render_card(manifest, dict.fromkeys(("validation", "calibration", "test"), table))
-    low, high = table["figures"]["accuracy"]["interval"]
-    assert f"| Accuracy | 0.800 ({low:.3f} to {high:.3f}) |" in card
-    assert "looked at 2 time(s)" in card
-    assert "Melanoma (too few to say) | 8 | 1.00 | 0.50" in card
-    assert "best epoch 5" in card
-    assert "Research build." in card
-    assert "not defined" in card
-    for heading in ("## Use", "## Not for", "## Data", "## Figures", "## Weak spots"):
-        assert heading in card
-
-
-def test_tables_stand_side_by_side() -> None:
-    table = evaluate("clinical5", *_predictions())
-    lines = side_by_side({"old": table, "new": table})
-    assert lines[0] == "| measure | old | new |"
-    assert all(line.count("|") == 4 for line in lines)
-    assert any(line.startswith("| Melanoma recall") for line in lines)

@@ -1,0 +1,127 @@
+"""What is said of a label set whatever was measured, and what figures are called."""
+
+from __future__ import annotations
+
+MEASURES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_precision": "Macro precision",
+    "macro_f1": "Macro F1",
+    "macro_auc": "Macro AUC, each label against the rest",
+    "melanoma_recall": "Melanoma recall, first answer",
+    "same_icd_group_accuracy": "Same ICD-10 code as the truth",
+    "malignant_auc": "AUC, malignant or pre-malignant against benign",
+    "melanoma_nevus_auc": "AUC, melanoma against nevus",
+    "calibration_error": "Expected calibration error",
+    "calibration_error_equal_mass": "Calibration error, bins of equal mass",
+    "calibration_error_debiased": "Calibration error, debiased (root mean square)",
+    "brier_score": "Brier score",
+    "log_loss": "Log loss",
+}
+POINT = {
+    "coverage": "Images that get an answer",
+    "accuracy_of_answers": "Accuracy of the answers given",
+    "malignant_sensitivity": "Sensitivity, malignant or pre-malignant",
+    "malignant_specificity": "Specificity, malignant or pre-malignant",
+    "melanoma_sensitivity": "Sensitivity, melanoma",
+}
+PARTS = {
+    "validation": "validation",
+    "calibration": "calibration",
+    "cross_validation": "cross-validation",
+    "test": "test",
+}
+HAM_DIAGNOSES = {
+    "akiec": "Actinic keratosis or intraepithelial carcinoma (akiec)",
+    "bcc": "Basal cell carcinoma (bcc)",
+    "bkl": "Benign keratosis (bkl)",
+    "df": "Dermatofibroma (df)",
+    "mel": "Melanoma (mel)",
+    "nv": "Nevus (nv)",
+    "vasc": "Vascular lesion (vasc)",
+}
+BINNING = (
+    "Calibration errors are of the probability of the first answer. The first is over 15 bins of "
+    "equal width (Guo et al. 2017); few images make it large even where every probability is true. "
+    "The second is over bins that hold equally many images. The third takes off what chance adds "
+    "(Kumar et al. 2019)."
+)
+INTERVALS = (
+    "In brackets: 95 % intervals by bootstrap over groups (2000 resamples; a lesion's photographs "
+    "and near-duplicates are drawn together; where every resample says 0 or 1, Wilson's interval "
+    "over the groups). Fewer than 30 images are too few to say."
+)
+DATA = {
+    "isic9": (
+        "Nine-class set of dermoscopic images of the ISIC Archive, curated: files that carry two "
+        "contradictory labels are left out of training (mlcore/data/curation_isic9.csv)."
+    ),
+    "clinical5": (
+        "Clinical photographs of DermNet NZ, small and noisy; labels come from the diagnosis the "
+        "photograph is filed under."
+    ),
+}
+WITH_HAM = (
+    "HAM10000 joins the training: mel, nv, bkl, bcc, df and vasc; akiec stays out, because the "
+    "nine-class set calls part of it actinic keratosis and part squamous cell carcinoma."
+)
+LICENCES = {
+    "isic9": (
+        ("Nine-class set", "ISIC Archive", "CC-0, CC BY and CC BY-NC, by image"),
+        ("HAM10000", "Tschandl, Rosendahl and Kittler, Scientific Data 5, 2018", "CC BY-NC 4.0"),
+    ),
+    "clinical5": (("Clinical photographs", "DermNet NZ", "CC BY-NC-ND 3.0 NZ"),),
+}
+IMAGENET = ("Weights before training", "EfficientNet-Lite, trained on ImageNet", "Apache-2.0")
+POPULATION = {
+    "isic9": (
+        "People with a single pigmented or keratotic lesion under the dermatoscope. HAM10000's "
+        "images come from Austria and Australia; for the others the place was not recorded."
+    ),
+    "clinical5": (
+        "People with a skin change in a clinical photograph; age, sex, country and skin type of "
+        "those in the training images were not recorded."
+    ),
+}
+WEAK = {
+    "isic9": (
+        (
+            "Source and class are confounded in the public set: nevus, melanoma and seborrheic "
+            "keratosis come from other archives than the rest, so figures from one hospital do not "
+            "carry over to another."
+        ),
+        "Dark skin is hardly represented, and skin types were not recorded.",
+        "Ink, rulers, hair and dark corners were not removed from the training images.",
+    ),
+    "clinical5": (
+        "Fewer than 400 training images.",
+        "“Peeling skin” and “ring worm” are made of several diagnoses.",
+        "Skin types were not recorded, so nothing can be said about them.",
+        "The photographs carry the archive's watermark.",
+    ),
+}
+WARNINGS = (
+    "The output is not a diagnosis. It is an opinion to hold beside one's own, formed first.",
+    (
+        "A benign answer never rules out cancer: a lesion that worries a clinician is to be "
+        "treated as such, whatever the network says."
+    ),
+    (
+        "The probabilities assume the mix of cases that the network was measured on. Where another "
+        "mix is seen, the same image may deserve another number."
+    ),
+    (
+        "It was not validated in a clinical trial, nor in the hospital where it is used. Compare "
+        "it with pathology there before relying on it."
+    ),
+    "When the camera, the dermatoscope or the patients change, measure again.",
+    "Not a medical device: research use only.",
+)
+REFERENCES = (
+    (
+        "Form of this page: Sendak et al., Presenting machine learning model information to "
+        "clinical end users with model facts labels, npj Digital Medicine 3:41, 2020."
+    ),
+    "Network: Tan and Le, EfficientNet, ICML 2019, in its Lite form.",
+    "Temperature: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.",
+)

@@ -1,0 +1,181 @@
+"""The card: what was measured, what not to do, and releases of every age."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlcore.card import card_sections, render_card, side_by_side
+from mlcore.card.blocks import Grid
+from mlcore.evaluate import evaluate, operating_point, slices
+from mlcore.figures import bootstrap
+from mlcore.labels import label_set
+
+RELEASES = Path(__file__).parents[2] / "mlcore" / "releases"
+HEADINGS = (
+    "## Summary",
+    "## Mechanism",
+    "## Use",
+    "## Not for",
+    "## Data",
+    "## Figures",
+    "## Weak spots",
+    "## Warnings",
+    "## Other information",
+)
+MANIFEST = {
+    "label_set": "clinical5",
+    "version": "1.2.3",
+    "made_at": "2026-11-21",
+    "licence": "Research build.",
+    "network": "lite0",
+    "input_side": 224,
+    "recipe": {"name": "clinical5_lite0"},
+    "seed": 1,
+    "best_epoch": 4,
+    "temperature": 1.5,
+    "answer_threshold": 0.5,
+    "triage_threshold": 0.3,
+    "test_looks": 2,
+    "data": {"train": {"images": 400, "sha256": "ab" * 32}, "test": {"images": 20}},
+    "files": {"model.tflite": {"sha256": "cd" * 32}, "golden-acne.png": {"sha256": "ef" * 32}},
+}
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, Any]:
+    """Return figures of 20 answers: melanoma half found, the rest right, no vitiligo."""
+    keys = label_set("clinical5").keys
+    truth = np.array([keys.index(k) for k in ["acne"] * 6 + ["melanoma"] * 8 + ["ring_worm"] * 6])
+    guess = truth.copy()
+    guess[6:11] = keys.index("ring_worm")
+    chances = np.full((20, 5), 0.025)
+    chances[np.arange(20), guess] = 0.9
+    groups = [str(n // 2) for n in range(20)]
+    answers = ("clinical5", truth, chances, groups)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bootstrap, "REPLICATES", 100)
+        figures = evaluate(*answers)
+        figures["operating_point"] = operating_point(*answers, answer=0.5, triage=0.3)
+        facts = [{"sex": "male"}] * 20
+        figures["sliced"] = slices(*answers, facts, triage=0.3, measured_on="test images")
+    return figures
+
+
+def _metrics(table: dict[str, Any]) -> dict[str, Any]:
+    return dict.fromkeys(("validation", "calibration", "test"), table)
+
+
+def test_the_card_tells_what_was_measured_and_what_not_to_do(table: dict[str, Any]) -> None:
+    card = render_card(MANIFEST, _metrics(table), plots=["plot-test-confusion.svg"])
+    assert card.startswith("# Five clinical conditions: clinical5 1.2.3\n")
+    assert [line for line in card.splitlines() if line.startswith("## ")] == [
+        *HEADINGS,
+        "## Plots",
+    ]
+    low, high = table["figures"]["accuracy"]["interval"]
+    assert f"| Accuracy | 0.750 ({low:.3f} to {high:.3f}) |" in card
+    assert "looked at 2 time(s)" in card
+    assert "| Melanoma (too few to say) | 8 | 1.00 (" in card
+    assert "best epoch 5" in card
+    assert "Research build." in card
+    assert "not defined" in card
+    assert "CC BY-NC-ND 3.0 NZ" in card
+    assert "ab" * 32 in card
+    assert "cd" * 32 in card
+    assert "ef" * 32 not in card
+    assert "![Test confusion](plot-test-confusion.svg)" in card
+
+
+def test_shortfalls_are_said_and_not_left_to_be_found(table: dict[str, Any]) -> None:
+    better = table | {
+        "figures": table["figures"] | {"balanced_accuracy": {"value": 0.99, "interval": None}}
+    }
+    card = render_card(MANIFEST, _metrics(table) | {"validation": better})
+    assert "- Of 8 test images of melanoma, 3 were given that label first.\n" in card
+    assert "images of acne" not in card
+    error = table["figures"]["calibration_error"]["value"]
+    assert error == pytest.approx(0.15)
+    assert f"- On the test images the probabilities are off by {error:.2f} on average" in card
+    ours = table["figures"]["balanced_accuracy"]["value"]
+    assert f"- Balanced accuracy falls from 0.99 on the validation images to {ours:.2f}" in card
+    assert "Balanced accuracy falls" not in render_card(MANIFEST, _metrics(table))
+
+
+def test_what_newer_releases_measure_is_shown(table: dict[str, Any]) -> None:
+    shares = {"value": 0.96, "interval": [0.94, 0.975]}
+    metrics = _metrics(table) | {
+        "cross_validation": table | {"folds": 5},
+        "ham7_cross_validation": {
+            "images": 9445,
+            "figures": {"balanced_accuracy": shares, "recall_mel": shares},
+        },
+        "outside": [
+            {
+                "set": "not skin",
+                "images": 500,
+                "rejected": shares,
+                "cannot_say": {"value": 0.0, "interval": None},
+                "answered": 0.04,
+            }
+        ],
+        "slices": table["sliced"],
+    }
+    card = render_card(MANIFEST, metrics)
+    assert "| measure | validation | calibration | cross-validation, 5 folds | test |" in card
+    assert "**By label, cross-validation, 5 folds**" in card
+    assert "9445 images" in card
+    assert "| Recall, Melanoma (mel) | 0.960 (0.940 to 0.975) |" in card
+    assert "| not skin | 500 | 96 % (94 to 98 %) | 0 % | 4 % |" in card
+    assert "| Sex: male | 20 | too few to say | too few to say | too few to say |" in card
+
+
+def test_a_release_says_its_own_data_and_weak_spots(table: dict[str, Any]) -> None:
+    own = {"data_note": "Drawn pictures.", "weak_spots": ["Drawings only."]}
+    card = render_card(MANIFEST | own, _metrics(table))
+    assert "\nDrawn pictures.\n" in card
+    assert "- Drawings only.\n" in card
+    assert "Fewer than 400" not in card
+
+
+@pytest.mark.parametrize("key", ["isic9", "clinical5"])
+def test_the_first_releases_still_have_a_card(key: str) -> None:
+    folder = RELEASES / key / "1.0.0"
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    card = render_card(manifest, metrics["figures"])
+    assert all(heading in card for heading in HEADINGS)
+    assert "Macro F1" not in card
+    assert "| Accuracy | 0." in card
+    assert manifest["files"]["model.tflite"]["sha256"] in card
+    assert ("HAM10000" in card) == (key == "isic9")
+
+
+def test_a_release_of_which_nothing_is_known_has_a_card() -> None:
+    sections = card_sections({"label_set": "isic9", "version": "0.0.1"}, {})
+    assert [f"## {section.title}" for section in sections] == list(HEADINGS)
+    figures = next(section for section in sections if section.key == "figures")
+    assert "No figures were recorded" in str(figures.blocks[0])
+
+
+def test_every_table_of_a_card_is_whole(table: dict[str, Any]) -> None:
+    metrics = _metrics(table) | {"cross_validation": table, "slices": table["sliced"]}
+    for section in card_sections(MANIFEST, metrics):
+        for block in section.blocks:
+            if isinstance(block, Grid):
+                assert block.rows
+                assert all(len(row) == len(block.head) for row in block.rows)
+
+
+def test_tables_stand_side_by_side(table: dict[str, Any]) -> None:
+    older = table | {"figures": {"accuracy": table["figures"]["accuracy"]}}
+    lines = side_by_side({"old": older, "new": table})
+    assert lines[0] == "| measure | old | new |"
+    assert all(line.count("|") == 4 for line in lines)
+    melanoma = next(line for line in lines if line.startswith("| Melanoma recall"))
+    assert "| not measured | 0.375 (" in melanoma
+    assert "| Macro F1 |" not in "\n".join(side_by_side({"old": older}))
