@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import queue
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,25 +11,30 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from mlcore.data.sets import read_picture
 from mlcore.evaluate import balanced_accuracy, softmax
-from mlcore.imaging import network_source, to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_trainable
-from mlcore.train.augment import augment
+from mlcore.train.draws import chances as chances_of
+from mlcore.train.feeds import (
+    Feed,
+    FrozenFeed,
+    PictureFeed,
+    ahead,
+    predict_logits,
+    variants_for,
+)
+from mlcore.train.frozen import FrozenOutputs, split_network
+from mlcore.train.pictures import Pictures
 from mlcore.train.run import Run, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from mlcore.data.sets import Record
-    from mlcore.train.recipes import Recipe
+    from mlcore.train.recipes import Recipe, Stage
 
-_AHEAD = 4
-_EVALUATION_BATCH = 32
+__all__ = ["Pictures", "Trained", "load_trained", "predict_logits", "train"]
 
 
 @dataclass
@@ -51,43 +54,14 @@ class Trained:
     pictures_per_second: float
 
 
-class Pictures:
-    """Decoded pictures of a list of records, kept in memory as the networks read them.
-
-    Args:
-        records: what to decode.
-        keys: label keys in output order.
-    """
-
-    def __init__(self, records: Sequence[Record], keys: Sequence[str]) -> None:
-        """Decode everything, once.
-
-        Raises:
-            DataError: a file cannot be read, or is no picture.
-        """
-        self.records = list(records)
-        self.arrays = [np.asarray(network_source(read_picture(r.path))) for r in records]
-        self.labels = np.array([keys.index(record.label) for record in records], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def squares(self, side: int) -> NDArray[np.uint8]:
-        """Return every picture as serving would see it: uint8 (n, side, side, 3)."""
-        from PIL import Image  # noqa: PLC0415 - only evaluation needs it
-
-        if not self.arrays:
-            return np.zeros((0, side, side, 3), np.uint8)
-        return np.stack([to_array(Image.fromarray(array), side) for array in self.arrays])
-
-
-def train(
+def train(  # noqa: PLR0913 - everything that a run is made of
     recipe: Recipe,
     training: Pictures,
     validation: Pictures,
     *,
     folder: Path,
     seed: int,
+    outputs: Path | None = None,
     report: Any = sys.stderr,
 ) -> Trained:
     """Train a recipe, or go on with a run that was stopped.
@@ -95,9 +69,12 @@ def train(
     Args:
         recipe: what to do.
         training: pictures to learn from.
-        validation: pictures that choose the best epoch; never learnt from.
+        validation: pictures that choose the best epoch; never learnt from. With none, the last
+            epoch counts.
         folder: where the run keeps its state.
         seed: of the weights, the draws and the augmentation.
+        outputs: where the outputs of frozen parts are kept for every run
+            (default: ``frozen`` beside the run's folder).
         report: a stream for one line an epoch and a progress bar.
 
     Raises:
@@ -105,52 +82,29 @@ def train(
     """
     run = Run.open(folder, recipe, seed)
     keras.utils.set_random_seed(seed)
-    labels = len(label_set(recipe.label_set).labels)
-    model = build_trainable(
-        recipe.network,
-        labels,
-        dropout=recipe.dropout,
-        freeze_normalisation=recipe.freeze_normalisation,
+    model = _network(recipe)
+    chances = chances_of(training.records, training.labels, recipe)
+    session = _Session(
+        recipe, training, validation, chances, seed, outputs or folder.parent / "frozen", report
     )
-    size = recipe.epoch_size or len(training)
-    steps = math.ceil(size / recipe.batch)
-    epochs = [stage.side for stage in recipe.stages for _ in range(stage.epochs)]
-    model.compile(
-        optimizer=_optimiser(recipe, steps * len(epochs)),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-    )
-    run.restore(model)
-    chances = _chances(training, recipe)
     seconds = pictures = 0.0
-    # On a terminal the line takes the place of the bar.
-    start = "\r" if report.isatty() else ""
-    while not _finished(run, recipe, epochs):
-        epoch = run.epoch
-        side = epochs[epoch]
-        rng = np.random.default_rng((seed, epoch))
-        draws = (
-            rng.choice(len(training), size=steps * recipe.batch, p=chances)
-            if recipe.epoch_size
-            else rng.permutation(len(training))
-        )
-        started, loss = time.monotonic(), 0.0
-        batches = _ahead(_batches(training, draws, side, recipe, labels, rng))
-        for step, (x, y) in enumerate(batches):
-            loss += float(model.train_on_batch(x, y))
-            _bar(report, epoch, len(epochs), step + 1, steps, loss / (step + 1))
-        seconds += time.monotonic() - started
-        pictures += len(draws)
-        figures = _validate(model, validation, side)
-        run.note(model, {"train_loss": loss / steps} | figures, side=side)
-        print(
-            f"{start}epoch {epoch + 1}/{len(epochs)} side {side} loss {loss / steps:.4f} "
-            f"val_loss {figures['loss']:.4f} accuracy {figures['accuracy']:.4f} "
-            f"balanced {figures['balanced_accuracy']:.4f} {time.monotonic() - started:.0f} s",
-            file=report,
-            flush=True,
-        )
+    restored = False
+    for first, phase in _phases(recipe):
+        end = first + sum(stage.epochs for stage in phase)
+        if run.epoch >= end or _finished(run, recipe):
+            continue
+        trainer = session.trainer(model, phase)
+        if not restored:
+            # An optimiser belongs to its phase: at the start of one there is none to restore.
+            run.restore(model, trainer if run.epoch > first else None)
+            restored = True
+        feed, side = None, 0
+        while run.epoch < end and not _finished(run, recipe):
+            stage = _stage_of(phase, run.epoch - first)
+            if feed is None or stage.side != side:
+                feed, side = session.feed(model, stage), stage.side
+            took, drawn = session.epoch(run, model, trainer, feed, side)
+            seconds, pictures = seconds + took, pictures + drawn
     run.load_best(model)
     return Trained(model, run.history, run.best, pictures / seconds if seconds else 0.0)
 
@@ -170,40 +124,164 @@ def load_trained(
         RunError: there is no such run, or it is not over.
     """
     run = Run.open(folder, recipe, seed)
-    epochs = [stage.side for stage in recipe.stages for _ in range(stage.epochs)]
-    over = _finished(run, recipe, epochs)
+    over = _finished(run, recipe)
     if even_if_stopped:
-        over = run.epoch > 0 and epochs[run.best] == recipe.side
+        over = run.epoch > 0 and _sides(recipe)[run.best] == recipe.side
     if not over:
         msg = (
-            f"The run in {folder} is not over: {run.epoch} of {len(epochs)} epochs are done. "
-            f"Go on with: python -m mlcore train --recipe {recipe.name}"
+            f"The run in {folder} is not over: {run.epoch} of {len(_sides(recipe))} epochs are "
+            f"done. Go on with: python -m mlcore train --recipe {recipe.name}"
         )
         raise RunError(msg)
-    model = build_trainable(
-        recipe.network,
-        len(label_set(recipe.label_set).labels),
-        dropout=recipe.dropout,
-        freeze_normalisation=recipe.freeze_normalisation,
-        imagenet=False,
-    )
+    model = _network(recipe, imagenet=False)
     run.load_best(model)
     return Trained(model, run.history, run.best, 0.0)
 
 
-def _finished(run: Run, recipe: Recipe, epochs: list[int]) -> bool:
-    last = run.epoch - 1
-    impatient = last >= 0 and epochs[last] == recipe.side and last - run.best >= recipe.patience
-    return impatient or run.epoch >= len(epochs)
+@dataclass
+class _Session:
+    """One call of :func:`train`: what every epoch of it needs."""
+
+    recipe: Recipe
+    training: Pictures
+    validation: Pictures
+    chances: NDArray[np.float64]
+    seed: int
+    outputs: Path
+    report: Any
+
+    @property
+    def steps(self) -> int:
+        return math.ceil((self.recipe.epoch_size or len(self.training)) / self.recipe.batch)
+
+    def trainer(self, model: keras.Model, phase: list[Stage]) -> keras.Model:
+        """Return the compiled part of the network that a phase trains."""
+        frozen = phase[0].frozen
+        # A model of its own even where all is trained: the network's weights are saved without
+        # an optimiser, whichever phase it was.
+        trainer = (
+            split_network(model, frozen)[1] if frozen else keras.Model(model.input, model.output)
+        )
+        epochs = sum(stage.epochs for stage in phase)
+        rate = phase[0].learning_rate or self.recipe.learning_rate
+        trainer.compile(
+            optimizer=_optimiser(self.recipe, self.steps * epochs, rate),
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=self.recipe.label_smoothing
+            ),
+        )
+        return trainer
+
+    def feed(self, model: keras.Model, stage: Stage) -> Feed:
+        """Return where a stage's batches come from."""
+        if not stage.frozen:
+            return PictureFeed(self.training, self.validation, stage.side, self.recipe)
+        lower = split_network(model, stage.frozen)[0]
+        draws = self.steps * self.recipe.batch * stage.epochs
+        return FrozenFeed(
+            self.training,
+            self.validation,
+            FrozenOutputs(self.outputs, lower, stage.side, self.recipe.augmentation),
+            self.recipe,
+            variants=variants_for(self.chances, draws, stage.variants),
+            tell=lambda done, of: _bar(self.report, f"{stage.frozen} ", done, of),
+        )
+
+    def epoch(
+        self, run: Run, model: keras.Model, trainer: keras.Model, feed: Feed, side: int
+    ) -> tuple[float, int]:
+        """Train one epoch, measure it, write it down; return its seconds and its draws."""
+        epoch, epochs = run.epoch, len(_sides(self.recipe))
+        rng = np.random.default_rng((self.seed, epoch))
+        draws = (
+            rng.choice(len(self.training), size=self.steps * self.recipe.batch, p=self.chances)
+            if self.recipe.epoch_size
+            else rng.permutation(len(self.training))
+        )
+        started, loss = time.monotonic(), 0.0
+        for step, (x, y) in enumerate(ahead(feed.batches(draws, rng))):
+            loss += float(trainer.train_on_batch(x, y))
+            told = f"epoch {epoch + 1}/{epochs} loss {loss / (step + 1):.4f} "
+            _bar(self.report, told, step + 1, self.steps)
+        seconds = time.monotonic() - started
+        figures = self._figures(feed, trainer, epoch)
+        run.note(model, {"train_loss": loss / self.steps} | figures, side=side, optimised=trainer)
+        # On a terminal the line takes the place of the bar.
+        start = "\r" if self.report.isatty() else ""
+        measured = " ".join(
+            f"{name} {figures[key]:.4f}"
+            for name, key in (
+                ("val_loss", "loss"),
+                ("accuracy", "accuracy"),
+                ("balanced", "balanced_accuracy"),
+            )
+            if key in figures
+        )
+        print(
+            f"{start}epoch {epoch + 1}/{epochs} side {side} loss {loss / self.steps:.4f} "
+            f"{measured} {time.monotonic() - started:.0f} s",
+            file=self.report,
+            flush=True,
+        )
+        return seconds, len(draws)
+
+    def _figures(self, feed: Feed, trainer: keras.Model, epoch: int) -> dict[str, float]:
+        if not len(self.validation):
+            return {"score": float(epoch)}
+        return _validate(feed.logits(trainer), self.validation.labels)
 
 
-def _optimiser(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+def _network(recipe: Recipe, *, imagenet: bool = True) -> keras.Model:
+    return build_trainable(
+        recipe.network,
+        len(label_set(recipe.label_set).labels),
+        dropout=recipe.dropout,
+        freeze_normalisation=recipe.freeze_normalisation,
+        imagenet=imagenet,
+    )
+
+
+def _sides(recipe: Recipe) -> list[int]:
+    """Return the input side of every epoch."""
+    return [stage.side for stage in recipe.stages for _ in range(stage.epochs)]
+
+
+def _phases(recipe: Recipe) -> list[tuple[int, list[Stage]]]:
+    """Return stages that train the same part with one schedule, with each phase's first epoch."""
+    phases: list[tuple[int, list[Stage]]] = []
+    epoch = 0
+    for stage in recipe.stages:
+        known = phases[-1][1][0] if phases else None
+        if known and (known.frozen, known.learning_rate) == (stage.frozen, stage.learning_rate):
+            phases[-1][1].append(stage)
+        else:
+            phases.append((epoch, [stage]))
+        epoch += stage.epochs
+    return phases
+
+
+def _stage_of(phase: list[Stage], epoch: int) -> Stage:
+    for stage in phase:
+        if epoch < stage.epochs:
+            return stage
+        epoch -= stage.epochs
+    return phase[-1]
+
+
+def _finished(run: Run, recipe: Recipe) -> bool:
+    sides = _sides(recipe)
+    last, start = run.epoch - 1, _phases(recipe)[-1][0]
+    settled = last >= start and sides[last] == recipe.side
+    return (settled and last - run.best >= recipe.patience) or run.epoch >= len(sides)
+
+
+def _optimiser(recipe: Recipe, steps: int, rate: float) -> keras.optimizers.Optimizer:
     warm_up = int(steps * recipe.warm_up)
     schedule = keras.optimizers.schedules.CosineDecay(
-        recipe.learning_rate / 20 if warm_up else recipe.learning_rate,
+        rate / 20 if warm_up else rate,
         decay_steps=max(1, steps - warm_up),
         alpha=0.01,
-        warmup_target=recipe.learning_rate if warm_up else None,
+        warmup_target=rate if warm_up else None,
         warmup_steps=warm_up,
     )
     optimiser = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
@@ -211,111 +289,25 @@ def _optimiser(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     return optimiser
 
 
-def _chances(pictures: Pictures, recipe: Recipe) -> NDArray[np.float64]:
-    """Return each picture's chance to be drawn: by class, then by source within the class."""
-    chances = np.zeros(len(pictures))
-    sources = np.array([record.source for record in pictures.records])
-    for label in np.unique(pictures.labels):
-        members = pictures.labels == label
-        outside = members & (sources == "ham10000")
-        weight = float(members.sum()) ** recipe.class_power
-        inside = members & ~outside
-        if outside.any() and inside.any():
-            # A handful of pictures must not be drawn for half of the class.
-            share = min(recipe.ham_share, outside.sum() / members.sum() * 2)
-            chances[outside] = weight * share / outside.sum()
-            chances[inside] = weight * (1 - share) / inside.sum()
-        else:
-            chances[members] = weight / members.sum()
-    return np.asarray(chances / chances.sum(), dtype=np.float64)
-
-
-def _batches(
-    pictures: Pictures,
-    draws: NDArray[np.int64],
-    side: int,
-    recipe: Recipe,
-    labels: int,
-    rng: np.random.Generator,
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    eye = np.eye(labels, dtype=np.float32)
-    for start in range(0, len(draws), recipe.batch):
-        chosen = draws[start : start + recipe.batch]
-        x = np.stack([augment(pictures.arrays[i], side, recipe.augmentation, rng) for i in chosen])
-        y = eye[pictures.labels[chosen]]
-        if recipe.mixup:
-            share = np.float32(rng.beta(recipe.mixup, recipe.mixup))
-            other = rng.permutation(len(chosen))
-            x, y = share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
-        yield x, y
-
-
-def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
-    """Make batches in a second thread; Pillow and NumPy leave the interpreter while they work."""
-    ready: queue.Queue[Any] = queue.Queue(_AHEAD)
-    failure: list[BaseException] = []
-
-    def fill() -> None:
-        try:
-            for batch in batches:
-                ready.put(batch)
-        except BaseException as error:  # noqa: BLE001 - raised again in the training thread
-            failure.append(error)
-        ready.put(None)
-
-    threading.Thread(target=fill, daemon=True).start()
-    while (batch := ready.get()) is not None:
-        yield batch
-    if failure:
-        raise failure[0]
-
-
-def predict_logits(
-    model: keras.Model, squares: NDArray[np.uint8], *, flips: bool = False
-) -> NDArray[np.float32]:
-    """Return logits (n, labels) of uint8 squares, in batches.
-
-    Args:
-        model: from pictures to logits.
-        squares: uint8 (n, side, side, 3).
-        flips: average over the mirrored picture too.
-    """
-    parts = []
-    for start in range(0, len(squares), _EVALUATION_BATCH):
-        x = squares[start : start + _EVALUATION_BATCH].astype(np.float32)
-        logits = np.asarray(model.predict_on_batch(x))
-        if flips:
-            logits = (logits + np.asarray(model.predict_on_batch(x[:, :, ::-1]))) / 2
-        parts.append(logits)
-    return np.concatenate(parts).astype(np.float32)
-
-
-def _validate(model: keras.Model, pictures: Pictures, side: int) -> dict[str, float]:
-    logits = predict_logits(model, pictures.squares(side))
-    chances = softmax(logits)
-    n = len(pictures)
-    right = chances[np.arange(n), pictures.labels]
+def _validate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    found = softmax(logits)
+    right = found[np.arange(len(labels)), labels]
     # The mean over classes, so that a large class does not choose the epoch alone.
     losses = -np.log(np.maximum(right, 1e-7))
-    by_class = float(np.mean([losses[pictures.labels == k].mean() for k in set(pictures.labels)]))
-    balanced = balanced_accuracy(pictures.labels, chances.argmax(1))
+    by_class = float(np.mean([losses[labels == k].mean() for k in set(labels)]))
+    balanced = balanced_accuracy(labels, found.argmax(1))
     return {
         "loss": float(losses.mean()),
         "balanced_loss": by_class,
-        "accuracy": float((chances.argmax(1) == pictures.labels).mean()),
+        "accuracy": float((found.argmax(1) == labels).mean()),
         "balanced_accuracy": balanced,
         "score": balanced - 0.1 * by_class,
     }
 
 
-def _bar(report: Any, epoch: int, epochs: int, step: int, steps: int, loss: float) -> None:
+def _bar(report: Any, told: str, step: int, steps: int) -> None:
     if not report.isatty():
         return
     filled = 30 * step // steps
     bar = "█" * filled + "·" * (30 - filled)
-    print(
-        f"\repoch {epoch + 1}/{epochs} {bar} {step}/{steps} loss {loss:.4f}",
-        end="",
-        file=report,
-        flush=True,
-    )
+    print(f"\r{told}{bar} {step}/{steps}", end="", file=report, flush=True)

@@ -17,10 +17,19 @@ class Stage:
     Attributes:
         epochs: how many.
         side: pixels of the square input.
+        frozen: name of the last layer that stays as published, so that only what follows it is
+            trained (see :mod:`mlcore.train.frozen`); empty to train everything. Frozen stages come
+            first.
+        variants: how many random variants of a picture a frozen stage keeps at most.
+        learning_rate: peak; None takes the recipe's. Neighbouring stages that train the same part
+            at the same rate share one schedule.
     """
 
     epochs: int
     side: int
+    frozen: str = ""
+    variants: int = 0
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +81,9 @@ class Recipe:
             every class alike, 1 as often as it occurs.
         ham_share: with HAM10000, the share of a class's draws that come from it where both
             sources have the class. It breaks the tie between source and class.
-        with_ham: add HAM10000.
-        patience: epochs at the last input size without a better validation score before
-            training stops.
-        freeze_normalisation: keep the ImageNet statistics of batch normalisation.
-        mixup: alpha of mixup (Zhang et al., ICLR 2018, arXiv:1710.09412); 0 mixes nothing.
-        augmentation: see :class:`Augmentation`.
+        stratum_power: instead of ``class_power`` and ``ham_share``, draw the pictures of one class
+            from one collection of the ISIC Archive in proportion to their number to this power
+            (see :mod:`mlcore.train.draws`).
     """
 
     name: str
@@ -98,6 +104,7 @@ class Recipe:
     patience: int = 6
     freeze_normalisation: bool = True
     mixup: float = 0.0
+    stratum_power: float | None = None
 
     @property
     def side(self) -> int:
@@ -155,6 +162,45 @@ def _prototype(label_set: str) -> Recipe:
     )
 
 
+def _linear(recipe: Recipe) -> Recipe:
+    """Return the recipe with everything but the last layer left as published."""
+    return replace(
+        recipe,
+        stages=(Stage(16, recipe.stages[0].side, "embedding", 20, learning_rate=3e-3),),
+        mixup=0.0,
+    )
+
+
+_STRATA = Recipe(
+    name="isic9_lite0_strata",
+    label_set="isic9",
+    network="lite0",
+    stages=(
+        Stage(16, 160, frozen="block2_add", variants=20),
+        Stage(3, 176, learning_rate=1e-4),
+    ),
+    augmentation=replace(_DERMOSCOPIC, zoom=0.35, tint=0.15),
+    with_ham=True,
+    class_power=0.15,
+    stratum_power=0.2,
+    mixup=0.2,
+    label_smoothing=0.05,
+    dropout=0.3,
+)
+_CLINICAL_FROZEN = Recipe(
+    name="clinical5_lite0_frozen",
+    label_set="clinical5",
+    network="lite0",
+    stages=(Stage(16, 224, frozen="block4_add", variants=24),),
+    augmentation=_CLINICAL,
+    epoch_size=512,
+    class_power=0.5,
+    learning_rate=3e-4,
+    dropout=0.3,
+    mixup=0.2,
+    patience=16,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -193,6 +239,19 @@ RECIPES = {
             label_smoothing=0.05,
             dropout=0.3,
         ),
+        # As above, and no collection of the Archive gives a class away: the classes that a
+        # collection has are drawn nearly alike within it.
+        _STRATA,
+        # What each choice is worth, one at a time.
+        replace(_STRATA, name="isic9_lite0_without_ham", with_ham=False),
+        replace(_STRATA, name="isic9_lite0_by_class", stratum_power=None, ham_share=0.4),
+        replace(_linear(_STRATA), name="isic9_linear"),
+        replace(
+            _STRATA,
+            name="isic9_lite2",
+            network="lite2",
+            stages=(Stage(16, 160, frozen="block3_add", variants=20),),
+        ),
         _prototype("isic9"),
         # The same pictures in the same proportions as the released network sees them.
         replace(
@@ -201,6 +260,14 @@ RECIPES = {
             with_ham=True,
             epoch_size=4096,
             class_power=0.4,
+        ),
+        _CLINICAL_FROZEN,
+        replace(_linear(_CLINICAL_FROZEN), name="clinical5_linear"),
+        replace(
+            _CLINICAL_FROZEN,
+            name="clinical5_lite2",
+            network="lite2",
+            stages=(Stage(16, 224, frozen="block6_add", variants=24),),
         ),
         _prototype("clinical5"),
     )

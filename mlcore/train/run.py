@@ -74,8 +74,12 @@ class Run:
             raise RunError(msg)
         return run
 
-    def restore(self, model: keras.Model) -> None:
-        """Give a compiled model the weights and the optimiser of the last whole epoch.
+    def restore(self, model: keras.Model, optimised: keras.Model | None) -> None:
+        """Give a network the weights, and its optimiser the state, of the last whole epoch.
+
+        Args:
+            model: the whole network.
+            optimised: the compiled part that is being trained; None to leave its optimiser fresh.
 
         Raises:
             RunError: a file of the checkpoint is damaged.
@@ -84,15 +88,16 @@ class Run:
         if checkpoint is None:
             return
         try:
-            # Built first: Keras looks for the optimiser's variables in the file of weights too.
-            model.optimizer.build(model.trainable_variables)
             model.load_weights(checkpoint / "last.weights.h5")
+            if optimised is None:
+                return
+            optimised.optimizer.build(optimised.trainable_variables)
             # NumPy leaves a file that it has opened itself open when it is no archive.
             with (
                 (checkpoint / "optimiser.npz").open("rb") as stream,
                 np.load(stream, allow_pickle=False) as moments,
             ):
-                for number, variable in enumerate(model.optimizer.variables):
+                for number, variable in enumerate(optimised.optimizer.variables):
                     variable.assign(moments[str(number)])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             msg = f"{checkpoint} is damaged ({error}); remove {self.folder} and train again."
@@ -110,14 +115,22 @@ class Run:
             msg = f"{self.folder} has no readable weights ({error}); remove it and train again."
             raise RunError(msg) from error
 
-    def note(self, model: keras.Model, figures: dict[str, float], *, side: int) -> None:
+    def note(
+        self,
+        model: keras.Model,
+        figures: dict[str, float],
+        *,
+        side: int,
+        optimised: keras.Model,
+    ) -> None:
         """Add an epoch and write the checkpoint.
 
         Args:
-            model: after the epoch.
+            model: the whole network after the epoch.
             figures: of the epoch; ``score`` decides which epoch is the best.
             side: its input size. Epochs at another size are not comparable, so the best epoch is
                 looked for among those of the newest size, which is the released one at the end.
+            optimised: the compiled part that was trained.
         """
         self.history.append({"epoch": self.epoch, "side": side} | figures)
         same = [row["score"] for row in self.history if row["side"] == side]
@@ -134,7 +147,8 @@ class Run:
             part / "best.weights.h5",
         )
         variables: dict[str, Any] = {
-            str(number): np.asarray(value) for number, value in enumerate(model.optimizer.variables)
+            str(number): np.asarray(value)
+            for number, value in enumerate(optimised.optimizer.variables)
         }
         np.savez(part / "optimiser.npz", **variables)
         state = {

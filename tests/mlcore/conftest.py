@@ -92,7 +92,7 @@ def finished_runs(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Pat
     scramble(model, 3)
     model.compile(optimizer="sgd", loss="mse")
     figures = {"score": 0.5, "balanced_accuracy": 0.5, "train_loss": 1.0}
-    Run.open(runs / f"{tiny.name}-1", tiny, 1).note(model, figures, side=64)
+    Run.open(runs / f"{tiny.name}-1", tiny, 1).note(model, figures, side=64, optimised=model)
     return runs
 
 

@@ -152,37 +152,11 @@ def test_training_stops_when_nothing_gets_better(
     assert (len(trained.history), trained.best_epoch) == (4, 1)
 
 
-def _chances(records: list[Record], **changed: Any) -> tuple[Any, Any]:
-    from mlcore.train.loop import Pictures, _chances
-
-    pictures = Pictures(records, KEYS)
-    return _chances(pictures, replace(RECIPE, **changed)), pictures
-
-
-def test_classes_are_drawn_by_the_power_of_their_size(tmp_path: Path) -> None:
-    records = _records(tmp_path, {"acne": 16, "melanoma": 4})
-    for power, share in ((0.0, 1 / 2), (0.5, 4 / 6), (1.0, 16 / 20)):
-        chances, pictures = _chances(records, class_power=power)
-        assert chances.sum() == pytest.approx(1)
-        assert chances[pictures.labels == KEYS.index("acne")].sum() == pytest.approx(share)
-
-
-def test_sources_share_the_draws_of_a_class(tmp_path: Path) -> None:
-    records = _records(tmp_path, {"acne": 10, "melanoma": 10})
-    records += _records(tmp_path, {"melanoma": 10}, source="ham10000")
-    records += _records(tmp_path, {"acne": 1}, source="ham10000")
-    chances, pictures = _chances(records, class_power=0.0, ham_share=0.4)
-    outside = np.array([r.source == "ham10000" for r in pictures.records])
-    melanoma = pictures.labels == KEYS.index("melanoma")
-    assert chances[melanoma & outside].sum() == pytest.approx(0.5 * 0.4)
-    # One picture of eleven is not drawn for two fifths of its class.
-    assert chances[~melanoma & outside].sum() == pytest.approx(0.5 * 2 / 11)
-
-
 def _drawn(handful: Any, recipe: Recipe, draws: Any, seed: int = 0) -> list[Any]:
-    from mlcore.train.loop import _batches
+    from mlcore.train.feeds import PictureFeed
 
-    return list(_batches(handful, draws, 64, recipe, 5, np.random.default_rng(seed)))
+    feed = PictureFeed(handful, handful, 64, recipe)
+    return list(feed.batches(draws, np.random.default_rng(seed)))
 
 
 def test_batches_hold_every_draw_once_with_its_label(handful: Any) -> None:
@@ -211,34 +185,34 @@ def test_mixup_mixes_pictures_and_labels_alike(handful: Any) -> None:
 def test_without_an_epoch_size_every_picture_is_seen_once(
     handful: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlcore.train import loop
+    from mlcore.train.feeds import PictureFeed
 
     seen: list[Any] = []
-    inner = loop._batches
+    inner = PictureFeed.batches
 
-    def spy(pictures: Any, draws: Any, *rest: Any) -> Any:
+    def spy(feed: Any, draws: Any, rng: Any) -> Any:
         seen.append(draws)
-        return inner(pictures, draws, *rest)
+        return inner(feed, draws, rng)
 
-    monkeypatch.setattr(loop, "_batches", spy)
+    monkeypatch.setattr(PictureFeed, "batches", spy)
     _train(replace(RECIPE, epoch_size=0, stages=(Stage(2, 64),)), handful, tmp_path)
     assert [sorted(draws) for draws in seen] == [list(range(10))] * 2
     assert seen[0].tolist() != seen[1].tolist()
 
 
 def test_a_fault_in_the_batches_is_raised_where_training_waits() -> None:
-    from mlcore.train.loop import _ahead
+    from mlcore.train.feeds import ahead
 
     def broken() -> Any:
         yield 1
         msg = "disk gone"
         raise OSError(msg)
 
-    batches = _ahead(broken())
+    batches = ahead(broken())
     assert next(batches) == 1
     with pytest.raises(OSError, match="disk gone"):
         next(batches)
-    assert list(_ahead(iter(range(20)))) == list(range(20))
+    assert list(ahead(iter(range(20)))) == list(range(20))
 
 
 def test_flips_average_over_the_mirrored_picture(handful: Any) -> None:
@@ -257,11 +231,11 @@ def test_the_rate_warms_up_and_falls() -> None:
     from mlcore.train.loop import _optimiser
 
     recipe = replace(RECIPE, warm_up=0.1)
-    schedule: Any = _optimiser(recipe, 100)._learning_rate
+    schedule: Any = _optimiser(recipe, 100, recipe.learning_rate)._learning_rate
     rates = [float(schedule(step)) for step in range(101)]
     assert rates[0] == pytest.approx(recipe.learning_rate / 20, rel=1e-3)
     assert max(rates) == pytest.approx(recipe.learning_rate, rel=1e-3)
     assert rates.index(max(rates)) == 10
     assert rates[-1] == pytest.approx(recipe.learning_rate / 100, rel=1e-2)
-    cold: Any = _optimiser(replace(RECIPE, warm_up=0.0), 100)._learning_rate
+    cold: Any = _optimiser(replace(RECIPE, warm_up=0.0), 100, RECIPE.learning_rate)._learning_rate
     assert float(cold(0)) == pytest.approx(recipe.learning_rate, rel=1e-3)

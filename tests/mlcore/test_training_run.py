@@ -55,13 +55,13 @@ def _epochs(run: Run, scores: list[float], side: int = 160) -> _Model:
     model = _Model()
     for score in scores:
         model.become(run.epoch + 1)
-        run.note(model, {"score": score}, side=side)
+        run.note(model, {"score": score}, side=side, optimised=model)
     return model
 
 
 def _restored(run: Run) -> tuple[float, float]:
     model: Any = _Model()
-    run.restore(model)
+    run.restore(model, model)
     return model.weight, float(model.optimizer.variables[0].value[0])
 
 
@@ -78,6 +78,9 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (again.epoch, again.best, again.history) == (3, 1, first.history)
     assert [row["epoch"] for row in again.history] == [0, 1, 2]
     assert _restored(again) == (3, 3)
+    fresh: Any = _Model()
+    again.restore(fresh, None)
+    assert (fresh.weight, fresh.optimizer.variables[0].value[0]) == (3, 0)
     best: Any = _Model()
     again.load_best(best)
     assert best.weight == 2
@@ -183,7 +186,7 @@ def test_the_steps_above_cover_the_whole_of_writing_a_checkpoint(
 def test_recipes_are_named_after_themselves_and_can_be_written_down() -> None:
     assert all(name == recipe.name for name, recipe in RECIPES.items())
     assert RECIPE.as_dict()["stages"][-1]["side"] == RECIPE.side == 224
-    with pytest.raises(UnknownRecipeError, match="no recipe 'best'; there are clinical5_lite0"):
+    with pytest.raises(UnknownRecipeError, match="no recipe 'best'; there are clinical5_linear, "):
         recipe_named("best")
 
 
