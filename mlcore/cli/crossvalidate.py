@@ -1,0 +1,77 @@
+"""``python -m mlcore crossvalidate``: train a recipe once a fold and measure what was held out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlcore.cli.options import of_a_run, run_folder
+from mlcore.data.sets import data_root
+from mlcore.labels import label_set
+from mlcore.train.recipes import recipe_named
+
+if TYPE_CHECKING:
+    from mlcore.cli.options import Commands
+
+FIGURES = "cross-validation.json"
+_FOLDS = 5
+
+
+def add(commands: Commands) -> None:
+    """Register the command."""
+    command = commands.add_parser(
+        "crossvalidate", help="train a recipe once a fold, grouped, and measure what was held out"
+    )
+    of_a_run(command)
+    command.add_argument("--folds", type=_folds, default=_FOLDS)
+    command.add_argument("--json", action="store_true", help="every figure, as one JSON object")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return its exit status."""
+    from mlcore.card import side_by_side  # noqa: PLC0415 - keeps the other commands light
+    from mlcore.data.splits import deal_folds, load_records  # noqa: PLC0415
+    from mlcore.train.cross_figures import cross_figures, ham_figures  # noqa: PLC0415
+    from mlcore.train.folds import run_folds  # noqa: PLC0415 - imports Keras
+    from mlcore.train.pictures import Pictures  # noqa: PLC0415
+
+    recipe = recipe_named(options.recipe)
+    records = load_records(recipe.label_set, data_root(options.data), with_ham=recipe.with_ham)
+    folds = deal_folds(records, count=options.folds, seed=options.seed)
+    folder = folds_folder(options)
+    held_out = run_folds(
+        recipe,
+        Pictures([r for fold in folds for r in fold], label_set(recipe.label_set).keys),
+        folds,
+        folder=folder,
+        outputs=Path(options.runs / "frozen"),
+        seed=options.seed,
+    )
+    figures: dict[str, Any] = {"cross_validation": cross_figures(recipe.label_set, held_out)}
+    if recipe.label_set == "isic9" and (ham := ham_figures(held_out)) is not None:
+        figures["ham7_cross_validation"] = ham
+    (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        print(json.dumps(figures, indent=1))  # noqa: T201 - the command's result
+        return 0
+    print("\n".join(side_by_side({recipe.name: figures["cross_validation"]})))  # noqa: T201
+    for name, figure in figures.get("ham7_cross_validation", {}).get("figures", {}).items():
+        print(f"HAM10000 {name}: {figure['value']} {figure['interval']}")  # noqa: T201
+    return 0
+
+
+def folds_folder(options: argparse.Namespace) -> Path:
+    """Return the folder of a recipe's cross-validation."""
+    run_of_all = run_folder(options, recipe_named(options.recipe))
+    return run_of_all.with_name(f"{run_of_all.name}-folds")
+
+
+def _folds(text: str) -> int:
+    count = int(text)
+    if count < 2:  # noqa: PLR2004 - one fold would leave nothing to learn from
+        msg = "cross-validation needs at least 2 folds"
+        raise argparse.ArgumentTypeError(msg)
+    return count

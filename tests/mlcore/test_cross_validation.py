@@ -1,0 +1,172 @@
+"""Cross-validation: folds that share nothing, networks that judge only what they never saw."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlcore.data.sets import Record
+from mlcore.data.splits import deal_folds, load_records
+from mlcore.labels import label_set
+from mlcore.train.recipes import RECIPES, Recipe, Stage
+from mlcore.train.run import RunError
+from tests.mlcore.sets import REAL, make_folder_set, make_ham, put
+
+KEYS = label_set("isic9").keys
+
+
+def test_folds_share_no_group_and_leave_the_test_split_alone(tmp_path: Path) -> None:
+    make_folder_set(tmp_path, "isic9", train=10, test=1)
+    make_ham(tmp_path, [(f"ISIC_003{n:04d}", f"L{n // 2}", "nv", 5000 + n) for n in range(20)])
+    train = tmp_path / "isic9" / "train"
+    for number in range(4):
+        put(train / "melanoma" / f"twin-{number}.jpg", 7, quality=60 + 9 * number)
+    put(tmp_path / "isic9" / "test" / "nevus" / "seen.jpg", 8)
+    put(train / "nevus" / "leak.jpg", 8, quality=70)
+    folds = deal_folds(load_records("isic9", tmp_path, with_ham=True), count=5, seed=1)
+    for one, other in combinations(folds, 2):
+        assert not {r.group for r in one} & {r.group for r in other}
+    dealt = [r for fold in folds for r in fold]
+    # Each once: ninety of the set, four twins, twenty of HAM10000; neither leak nor test.
+    assert len({r.name for r in dealt}) == len(dealt) == 114
+    assert {r.split for r in dealt} == {"train"}
+    assert not [r for r in dealt if r.name.endswith("leak.jpg")]
+    assert len([1 for fold in folds if any("twin" in r.name for r in fold)]) == 1
+    for fold in folds:
+        assert {r.label for r in fold} == set(KEYS)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real image sets are not on this machine")
+def test_folds_of_the_real_sets_share_no_lesion_and_no_archive_id() -> None:
+    from mlcore.data.sets import archive_id, ham_facts
+
+    facts = ham_facts(REAL)
+    records = load_records("isic9", REAL, with_ham=True)
+    folds = deal_folds(records, count=5, seed=1)
+    tested = {archive_id(r.path) for r in records if r.split == "test"}
+
+    def known(fold: list[Record]) -> set[str]:
+        ids = {archive_id(r.path) for r in fold}
+        return ids | {facts[i].lesion for i in ids if i in facts}
+
+    for one, other in combinations(folds, 2):
+        assert not known(one) & known(other)
+    lesions_tested = {facts[i].lesion for i in tested if i in facts}
+    for fold in folds:
+        assert not known(fold) & (tested | lesions_tested)
+        assert {r.label for r in fold} == set(KEYS)
+
+
+def _held_out(labels: list[int], logits: Any, archives: list[str] | None = None) -> Any:
+    from mlcore.train.folds import HeldOut
+
+    n = len(labels)
+    archives = archives or ["ham10000"] * n
+    records = [
+        Record(Path("x"), str(i), KEYS[k], "isic9", "train", f"g{i}", archives[i])
+        for i, k in enumerate(labels)
+    ]
+    return HeldOut(records, np.array(labels), np.asarray(logits, float), np.arange(n) % 5)
+
+
+def test_a_temperature_comes_from_the_other_folds() -> None:
+    from mlcore.train.cross_figures import calibrated
+
+    rng = np.random.default_rng(1)
+    labels = [int(k) for k in rng.integers(0, 9, 300)]
+    logits = np.eye(9)[labels] * 6 + rng.normal(0, 3, (300, 9))
+    held_out = _held_out(labels, logits)
+    before = calibrated(held_out)
+    np.testing.assert_allclose(before.sum(axis=1), 1)
+    # What is true of fold 0 cannot change the probabilities of fold 0.
+    turned = held_out.labels.copy()
+    turned[held_out.folds == 0] = (turned[held_out.folds == 0] + 1) % 9
+    after = calibrated(replace(held_out, labels=turned))
+    inside = held_out.folds == 0
+    np.testing.assert_array_equal(after[inside], before[inside])
+    assert not np.allclose(after[~inside], before[~inside])
+
+
+def test_ham_diagnoses_add_up_what_belongs_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlcore.train.cross_figures import HAM_DIAGNOSES, cross_figures, ham_figures
+
+    monkeypatch.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
+    assert sorted(label for labels in HAM_DIAGNOSES.values() for label in labels) == sorted(KEYS)
+    keratosis, carcinoma = KEYS.index("actinic_keratosis"), KEYS.index("squamous_cell_carcinoma")
+    nevus, melanoma = KEYS.index("nevus"), KEYS.index("melanoma")
+    labels = [keratosis, carcinoma, nevus, melanoma] * 5
+    logits = np.full((20, 9), -9.0)
+    for row, label in enumerate(labels):
+        # Every keratosis is called a carcinoma and the reverse: one diagnosis in HAM10000.
+        said = {keratosis: carcinoma, carcinoma: keratosis}.get(label, nevus)
+        logits[row, said] = 9
+    figures = ham_figures(_held_out(labels, logits))
+    assert figures is not None
+    found = {name: figure["value"] for name, figure in figures["figures"].items()}
+    assert found["recall_akiec"] == 1
+    assert (found["recall_nv"], found["recall_mel"]) == (1, 0)
+    assert found["balanced_accuracy"] == pytest.approx(2 / 3, abs=1e-4)
+    assert found["accuracy"] == 0.75
+    assert cross_figures("isic9", _held_out(labels, logits))["figures"]["accuracy"]["value"] == 0.25
+    assert ham_figures(_held_out(labels, logits, ["isic-0000"] * 20)) is None
+
+
+@pytest.fixture
+def quick(tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    recipe = replace(tiny, name="quick", network="small_cnn", stages=(Stage(1, 64),), epoch_size=32)
+    monkeypatch.setitem(RECIPES, "quick", recipe)
+    monkeypatch.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
+    return recipe
+
+
+def test_the_command_measures_every_picture_once_and_goes_on(
+    quick: Recipe, clinical_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlcore.cli import main
+
+    arguments = ["crossvalidate", "--recipe", "quick", "--folds", "3", "--json"]
+    arguments += ["--data", str(clinical_root), "--runs", str(tmp_path)]
+    assert main(arguments) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert set(figures) == {"cross_validation"}
+    assert figures["cross_validation"]["images"] == 50
+    assert figures["cross_validation"]["folds"] == 3
+    folder = tmp_path / "quick-1-folds"
+    assert json.loads((folder / "cross-validation.json").read_text()) == figures
+    # What is there is not trained again.
+    (folder / "fold1" / "held-out.npz").unlink()
+    before = (folder / "fold0" / "held-out.npz").stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == figures
+    assert (folder / "fold0" / "held-out.npz").stat().st_mtime_ns == before
+    # Another deal is not mixed with this one.
+    assert main([*arguments[:4], "4", *arguments[5:]]) == 2
+    assert "is of other pictures; remove" in capsys.readouterr().err
+
+
+def test_damaged_answers_are_said(quick: Recipe, tmp_path: Path) -> None:
+    from mlcore.train.folds import run_folds
+    from mlcore.train.pictures import Pictures
+
+    record = Record(put(tmp_path / "a.jpg", 1), "a", "acne", "clinical5", "train", "a")
+    path = tmp_path / "folds" / "fold0" / "held-out.npz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no archive")
+    with pytest.raises(RunError, match=r"held-out\.npz is damaged .*remove it"):
+        run_folds(
+            quick,
+            Pictures([record], label_set("clinical5").keys),
+            [[record]],
+            folder=tmp_path / "folds",
+            outputs=tmp_path,
+            seed=1,
+            report=io.StringIO(),
+        )
