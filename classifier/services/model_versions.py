@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -122,6 +122,28 @@ def verified_release(version: ModelVersion) -> Release:
         msg = f"{release.folder} is not the release that was registered as {version}."
         raise ReleaseError(msg)
     return release
+
+
+def measured_facts(*, version: ModelVersion) -> dict[str, Any]:
+    """Return what was measured of a version: ``figures`` by split and the training's ``history``.
+
+    They are registered with it; a version without them is looked up in its release's folder.
+
+    Raises:
+        RuleError: they are not registered, and the folder's files are missing or were changed.
+    """
+    if version.metrics:
+        registered: dict[str, Any] = version.metrics
+        return registered
+    try:
+        return verified_release(version).metrics()
+    except ReleaseError as error:
+        raise RuleError(
+            _(
+                "No figures are registered with this release, and its files are missing or were "
+                "changed. Ask an administrator to put the release's folder back."
+            )
+        ) from error
 
 
 def check_files(version: ModelVersion) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django import template
-from django.utils.translation import gettext as _
 
 from classifier.selectors.results import diagnosis_name, percent_of
 
@@ -13,23 +12,6 @@ if TYPE_CHECKING:
     from classifier.models import Reading, Review
 
 register = template.Library()
-
-
-@register.filter
-def measure(name: str) -> str:
-    """Return what a measure of ``mlcore.evaluate`` is called in a table, or its key in words."""
-    known = {
-        "macro_precision": _("Precision, mean of the labels"),
-        "same_icd_group_accuracy": _("Right ICD-10 code"),
-        "malignant_auc": _("AUC, malignant against the rest"),
-        "calibration_error": _("Calibration error"),
-        "brier_score": _("Brier score"),
-        "coverage": _("Images that get an answer"),
-        "accuracy_of_answers": _("Accuracy of the answers given"),
-        "malignant_sensitivity": _("Sensitivity for malignant"),
-        "malignant_specificity": _("Specificity for malignant"),
-    }
-    return known.get(name) or name.replace("_", " ").capitalize()
 
 
 @register.filter

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from classifier.models import ModelVersion
-from mlcore.labels import label_set
+from classifier.selectors.model_versions import facts_page
+from classifier.services.errors import RuleError
+from classifier.services.model_versions import measured_facts
 
 if TYPE_CHECKING:
     import uuid
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
 
 @require_safe
 def model_version_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Show a version's labels, limits and measured figures. Networks belong to no clinic."""
+    """Show a version's card and plots. Networks belong to no clinic."""
     version = get_object_or_404(ModelVersion, pk=pk)
-    test = version.metrics.get("figures", {}).get("test", {})
-    labels = label_set(version.label_set)
-    per_label = [(label, test.get("labels", {}).get(label.key)) for label in labels.labels]
-    context = {"version": version, "labels": labels, "test": test, "per_label": per_label}
+    facts: dict[str, Any] = {}
+    missing = ""
+    try:
+        facts = measured_facts(version=version)
+    except RuleError as error:
+        missing = str(error)
+    context = {"page": facts_page(version, facts), "version": version, "missing": missing}
     return render(request, "models/detail.html", context)
