@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlcore.cli.options import of_a_run, run_folder
 from mlcore.data.sets import data_root
@@ -34,12 +34,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     from mlcore.card import side_by_side  # noqa: PLC0415 - keeps the other commands light
     from mlcore.data.splits import deal_folds, load_records  # noqa: PLC0415
-    from mlcore.train.cross_figures import cross_figures, ham_figures  # noqa: PLC0415
+    from mlcore.train.cross_figures import cross_figures  # noqa: PLC0415
     from mlcore.train.folds import run_folds  # noqa: PLC0415 - imports Keras
     from mlcore.train.pictures import Pictures  # noqa: PLC0415
 
     recipe = recipe_named(options.recipe)
-    records = load_records(recipe.label_set, data_root(options.data), with_ham=recipe.with_ham)
+    root = data_root(options.data)
+    records = load_records(recipe.label_set, root, with_ham=recipe.with_ham)
     folds = deal_folds(records, count=options.folds, seed=options.seed)
     folder = folds_folder(options)
     held_out = run_folds(
@@ -50,9 +51,7 @@ def run(options: argparse.Namespace) -> int:
         outputs=Path(options.runs / "frozen"),
         seed=options.seed,
     )
-    figures: dict[str, Any] = {"cross_validation": cross_figures(recipe.label_set, held_out)}
-    if recipe.label_set == "isic9" and (ham := ham_figures(held_out)) is not None:
-        figures["ham7_cross_validation"] = ham
+    figures = cross_figures(recipe.label_set, held_out, root)
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(figures, indent=1))  # noqa: T201 - the command's result

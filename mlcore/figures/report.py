@@ -93,8 +93,8 @@ def operating_point(
     chances: Floats,
     groups: Sequence[str],
     *,
-    answer: float,
-    triage: float,
+    answer: float | Floats,
+    triage: float | Floats,
 ) -> dict[str, dict[str, Any]]:
     """Return what the two thresholds of a release do, each figure with its 95 % interval.
 
@@ -103,8 +103,9 @@ def operating_point(
         truth: (n,) indices of the labels.
         chances: (n, labels) calibrated probabilities.
         groups: one group an image.
-        answer: an answer is given from this probability of the first label on.
-        triage: suspicion is raised from this summed probability of malignant labels on.
+        answer: an answer is given from this probability of the first label on; one for all
+            images, or one an image (n,).
+        triage: suspicion is raised from this summed probability of malignant labels on; likewise.
     """
     labels = labels_of(key)
     bad = malignant(labels)

@@ -84,7 +84,7 @@ def slices(  # noqa: PLR0913 - the arguments of evaluate, the facts and the thre
     groups: Sequence[str],
     facts: Sequence[Mapping[str, str]],
     *,
-    triage: float,
+    triage: float | Floats,
     measured_on: str,
 ) -> dict[str, Any]:
     """Return figures by sex, age band, body site and source, ready for JSON.
@@ -95,7 +95,8 @@ def slices(  # noqa: PLR0913 - the arguments of evaluate, the facts and the thre
         chances: (n, labels) calibrated probabilities.
         groups: one group an image.
         facts: what :func:`slice_facts` returns; kinds that it does not name are left out.
-        triage: suspicion is raised from this summed probability of malignant labels on.
+        triage: suspicion is raised from this summed probability of malignant labels on; one for
+            all images, or one an image (n,).
         measured_on: the images, in words: ``validation folds``.
 
     Returns:
@@ -106,10 +107,10 @@ def slices(  # noqa: PLR0913 - the arguments of evaluate, the facts and the thre
         it needs two. Sensitivity and AUC need 30 malignant images, specificity and AUC 30 others.
     """
     labels = labels_of(key)
-    named = list(groups)
+    named, limits = list(groups), np.broadcast_to(np.asarray(triage, float), len(truth))
     kinds = {
         kind: [
-            _slice(labels, truth[i], chances[i], [named[k] for k in i], triage) | {"name": name}
+            _slice(labels, truth[i], chances[i], [named[k] for k in i], limits[i]) | {"name": name}
             for name, i in _members(kind, facts)
         ]
         for kind in KINDS
@@ -130,7 +131,7 @@ def _members(kind: str, facts: Sequence[Mapping[str, str]]) -> Iterator[tuple[st
 
 
 def _slice(
-    labels: LabelSet, truth: Indices, chances: Floats, groups: Sequence[str], triage: float
+    labels: LabelSet, truth: Indices, chances: Floats, groups: Sequence[str], triage: Floats
 ) -> dict[str, Any]:
     bad = malignant(labels)
     is_bad, danger = bad[truth], chances[:, bad].sum(axis=1)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcore.calibrate import fit_temperature
+from mlcore.calibrate import choose_threshold, choose_triage_threshold, fit_temperature
 from mlcore.data.archives import HAM10000
 from mlcore.data.sets import HAM_LABELS
-from mlcore.evaluate import balanced_accuracy, evaluate, intervals, softmax
+from mlcore.evaluate import (
+    balanced_accuracy,
+    evaluate,
+    intervals,
+    operating_point,
+    slice_facts,
+    slices,
+    softmax,
+)
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -28,39 +38,95 @@ HAM_DIAGNOSES = {
 }
 
 
-def calibrated(held_out: HeldOut) -> NDArray[np.float64]:
-    """Return probabilities (n, labels): each fold's temperature comes from the other folds."""
-    chances = np.zeros(held_out.logits.shape, dtype=np.float64)
-    for fold in np.unique(held_out.folds):
-        inside = held_out.folds == fold
-        temperature = fit_temperature(held_out.logits[~inside], held_out.labels[~inside])
-        chances[inside] = softmax(held_out.logits[inside], temperature)
-    return chances
+@dataclass(frozen=True)
+class Calibrated:
+    """Predictions of a cross-validation with everything that a release chooses, chosen honestly.
+
+    Temperature and thresholds of a fold come from the other folds.
+
+    Attributes:
+        chances: (n, labels) probabilities.
+        answer: (n,) an answer is given from this probability of the first label on.
+        triage: (n,) suspicion is raised from this probability of a malignant label on.
+    """
+
+    chances: NDArray[np.float64]
+    answer: NDArray[np.float64]
+    triage: NDArray[np.float64]
 
 
-def cross_figures(key: str, held_out: HeldOut) -> dict[str, Any]:
-    """Return every figure of :func:`mlcore.evaluate.evaluate` on the label set's own pictures.
-
-    HAM10000 pictures that only joined the training are left out.
+def calibrated(key: str, held_out: HeldOut) -> Calibrated:
+    """Return the predictions with each fold's choices taken from the other folds.
 
     Args:
         key: the label set.
         held_out: predictions of all folds.
     """
+    bad = np.array([label.malignant for label in label_set(key).labels])
+    chances = np.zeros(held_out.logits.shape, dtype=np.float64)
+    answer, triage = np.zeros(len(chances)), np.zeros(len(chances))
+    for fold in np.unique(held_out.folds):
+        inside = held_out.folds == fold
+        logits, truth = held_out.logits[~inside], held_out.labels[~inside]
+        temperature = fit_temperature(logits, truth)
+        others = softmax(logits, temperature)
+        answer[inside] = choose_threshold(truth, others)["threshold"]
+        triage[inside] = choose_triage_threshold(bad[truth], others[:, bad].sum(axis=1))
+        chances[inside] = softmax(held_out.logits[inside], temperature)
+    return Calibrated(chances, answer, triage)
+
+
+def cross_figures(key: str, held_out: HeldOut, root: Path | None = None) -> dict[str, Any]:
+    """Return the figures of a cross-validation, as a release's ``metrics.json`` names them.
+
+    Args:
+        key: the label set.
+        held_out: predictions of all folds.
+        root: the data root, to tell sex, age and site of the pictures for the slices.
+
+    Returns:
+        ``cross_validation``: what :func:`mlcore.evaluate.evaluate` returns, with an
+        ``operating_point``, of the label set's own pictures (HAM10000 pictures that only joined
+        the training are left out); ``ham7_cross_validation`` where there are HAM10000 pictures in
+        it; ``slices`` of all pictures, where the root is given.
+    """
+    whole = calibrated(key, held_out)
     own = np.array([record.source == key for record in held_out.records])
-    groups = [record.group for record, inside in zip(held_out.records, own, strict=True) if inside]
-    figures = evaluate(key, held_out.labels[own], calibrated(held_out)[own], groups)
-    return figures | {"folds": len(np.unique(held_out.folds))}
+    groups = np.array([record.group for record in held_out.records])
+    answers = (key, held_out.labels[own], whole.chances[own], groups[own].tolist())
+    figures: dict[str, Any] = {
+        "cross_validation": evaluate(*answers)
+        | {
+            "folds": len(np.unique(held_out.folds)),
+            "operating_point": operating_point(
+                *answers, answer=whole.answer[own], triage=whole.triage[own]
+            ),
+        }
+    }
+    if key == "isic9" and (ham := ham_figures(held_out, whole.chances)) is not None:
+        figures["ham7_cross_validation"] = ham
+    if root is not None:
+        figures["slices"] = slices(
+            key,
+            held_out.labels,
+            whole.chances,
+            groups.tolist(),
+            slice_facts(held_out.records, root),
+            triage=whole.triage,
+            measured_on="images of all folds",
+        )
+    return figures
 
 
-def ham_figures(held_out: HeldOut) -> dict[str, Any] | None:
+def ham_figures(held_out: HeldOut, chances: NDArray[np.float64]) -> dict[str, Any] | None:
     """Return accuracy, balanced accuracy and recalls of HAM10000's seven diagnoses.
 
     Probabilities of the labels that belong to one diagnosis are added up. Every picture whose id
     HAM10000 lists counts, under whichever name it is in the sets.
 
     Args:
-        held_out: predictions of a network for ``isic9``.
+        held_out: predictions of networks for ``isic9``.
+        chances: (n, 9) their probabilities.
 
     Returns:
         JSON-ready figures; None where no picture is HAM10000's.
@@ -72,8 +138,8 @@ def ham_figures(held_out: HeldOut) -> dict[str, Any] | None:
     names = sorted(HAM_DIAGNOSES)
     of_label = {label: n for n, name in enumerate(names) for label in HAM_DIAGNOSES[name]}
     member = np.array([of_label[key] for key in keys])
-    chances = calibrated(held_out)[listed]
-    summed = np.stack([chances[:, member == n].sum(axis=1) for n in range(len(names))], axis=1)
+    shown = chances[listed]
+    summed = np.stack([shown[:, member == n].sum(axis=1) for n in range(len(names))], axis=1)
     truth, guess = member[held_out.labels[listed]], summed.argmax(axis=1)
     groups = [r.group for r, inside in zip(held_out.records, listed, strict=True) if inside]
     measures: dict[str, Callable[[NDArray[np.int64]], float]] = {

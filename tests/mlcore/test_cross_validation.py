@@ -77,26 +77,28 @@ def _held_out(labels: list[int], logits: Any, archives: list[str] | None = None)
     return HeldOut(records, np.array(labels), np.asarray(logits, float), np.arange(n) % 5)
 
 
-def test_a_temperature_comes_from_the_other_folds() -> None:
+def test_temperature_and_thresholds_come_from_the_other_folds() -> None:
     from mlcore.train.cross_figures import calibrated
 
     rng = np.random.default_rng(1)
     labels = [int(k) for k in rng.integers(0, 9, 300)]
     logits = np.eye(9)[labels] * 6 + rng.normal(0, 3, (300, 9))
     held_out = _held_out(labels, logits)
-    before = calibrated(held_out)
-    np.testing.assert_allclose(before.sum(axis=1), 1)
+    before = calibrated("isic9", held_out)
+    np.testing.assert_allclose(before.chances.sum(axis=1), 1)
     # What is true of fold 0 cannot change the probabilities of fold 0.
     turned = held_out.labels.copy()
     turned[held_out.folds == 0] = (turned[held_out.folds == 0] + 1) % 9
-    after = calibrated(replace(held_out, labels=turned))
+    after = calibrated("isic9", replace(held_out, labels=turned))
     inside = held_out.folds == 0
-    np.testing.assert_array_equal(after[inside], before[inside])
-    assert not np.allclose(after[~inside], before[~inside])
+    for name in ("chances", "answer", "triage"):
+        ours, theirs = getattr(before, name), getattr(after, name)
+        np.testing.assert_array_equal(ours[inside], theirs[inside])
+        assert not np.allclose(ours[~inside], theirs[~inside])
 
 
 def test_ham_diagnoses_add_up_what_belongs_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlcore.train.cross_figures import HAM_DIAGNOSES, cross_figures, ham_figures
+    from mlcore.train.cross_figures import HAM_DIAGNOSES, cross_figures
 
     monkeypatch.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
     assert sorted(label for labels in HAM_DIAGNOSES.values() for label in labels) == sorted(KEYS)
@@ -108,15 +110,16 @@ def test_ham_diagnoses_add_up_what_belongs_together(monkeypatch: pytest.MonkeyPa
         # Every keratosis is called a carcinoma and the reverse: one diagnosis in HAM10000.
         said = {keratosis: carcinoma, carcinoma: keratosis}.get(label, nevus)
         logits[row, said] = 9
-    figures = ham_figures(_held_out(labels, logits))
-    assert figures is not None
-    found = {name: figure["value"] for name, figure in figures["figures"].items()}
+    figures = cross_figures("isic9", _held_out(labels, logits))
+    ham = figures["ham7_cross_validation"]["figures"]
+    found = {name: figure["value"] for name, figure in ham.items()}
     assert found["recall_akiec"] == 1
     assert (found["recall_nv"], found["recall_mel"]) == (1, 0)
     assert found["balanced_accuracy"] == pytest.approx(2 / 3, abs=1e-4)
     assert found["accuracy"] == 0.75
-    assert cross_figures("isic9", _held_out(labels, logits))["figures"]["accuracy"]["value"] == 0.25
-    assert ham_figures(_held_out(labels, logits, ["isic-0000"] * 20)) is None
+    assert figures["cross_validation"]["figures"]["accuracy"]["value"] == 0.25
+    others = cross_figures("isic9", _held_out(labels, logits, ["isic-0000"] * 20))
+    assert set(others) == {"cross_validation"}
 
 
 @pytest.fixture
@@ -136,7 +139,7 @@ def test_the_command_measures_every_picture_once_and_goes_on(
     arguments += ["--data", str(clinical_root), "--runs", str(tmp_path)]
     assert main(arguments) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert set(figures) == {"cross_validation"}
+    assert set(figures) == {"cross_validation", "slices"}
     assert figures["cross_validation"]["images"] == 50
     assert figures["cross_validation"]["folds"] == 3
     folder = tmp_path / "quick-1-folds"
