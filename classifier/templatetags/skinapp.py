@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from django import template
@@ -13,11 +14,21 @@ if TYPE_CHECKING:
 
 register = template.Library()
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+_INTERVAL = re.compile(r"\([\d.]+ to [\d.]+(?: %)?\)")
+
 
 @register.filter
 def diagnosis(fact: Reading | Review, label_set: str) -> str:
     """Return the diagnosis of a reading or a review as shown."""
     return diagnosis_name(fact.diagnosis, fact.diagnosis_text, label_set)
+
+
+@register.filter
+def together(words: str) -> str:
+    """Return words in which no line breaks before a % or inside an interval in brackets."""
+    whole = _INTERVAL.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
+    return whole.replace(" %", f"{_NO_BREAK}%")
 
 
 @register.filter

@@ -75,11 +75,10 @@ def _caption(name: str) -> str:
 
 def _looks(manifest: Mapping[str, Any]) -> str:
     looks = manifest.get("test_looks")
-    return (
-        "How often the test images were looked at was not recorded."
-        if looks is None
-        else f"The test images have been looked at {looks} time(s), this release included."
-    )
+    if looks is None:
+        return "How often the test images were looked at was not recorded."
+    times = "once" if looks == 1 else f"{looks} times"
+    return f"The test images have been looked at {times}, this release included."
 
 
 def _summary(
@@ -172,7 +171,7 @@ def _data(manifest: Mapping[str, Any], key: str) -> tuple[Block, ...]:
     if parts:
         rows = tuple(
             (name, str(facts["images"]), facts.get("sha256", _UNKNOWN))
-            for name, facts in parts.items()
+            for name, facts in sorted(parts.items(), key=lambda part: _place(part[0]))
         )
         blocks.append(Grid("Parts", ("part", "images", "SHA-256 of the list"), rows))
     blocks.append(
@@ -182,6 +181,11 @@ def _data(manifest: Mapping[str, Any], key: str) -> tuple[Block, ...]:
         )
     )
     return tuple(blocks)
+
+
+def _place(part: str) -> int:
+    known = words.DATA_PARTS
+    return known.index(part) if part in known else len(known)
 
 
 def _other(manifest: Mapping[str, Any]) -> tuple[Block, ...]:
@@ -206,7 +210,7 @@ def _other(manifest: Mapping[str, Any]) -> tuple[Block, ...]:
         )
     versions = manifest.get("trained_with")
     if versions:
-        rows.append(("Trained with", ", ".join(f"{k} {v}" for k, v in versions.items())))
+        rows.append(("Trained with", ", ".join(f"{k} {v}" for k, v in sorted(versions.items()))))
     rows += [
         (f"SHA-256 of {name}", facts["sha256"])
         for name, facts in sorted(manifest.get("files", {}).items())

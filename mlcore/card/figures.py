@@ -34,7 +34,7 @@ def figure_blocks(
     if not parts:
         return (Paragraph("No figures were recorded with this release."),)
     blocks: list[Block] = [
-        Grid("Figures", ("measure", *parts.values()), _measures(metrics, parts)),
+        Grid("Measures", ("measure", *parts.values()), _measures(metrics, parts)),
         Paragraph(words.INTERVALS),
         Paragraph(words.BINNING),
         *_operating_point(manifest, metrics, parts),
@@ -174,9 +174,10 @@ def _ham(facts: Mapping[str, Any] | None) -> list[Block]:
     names = words.MEASURES | {
         f"recall_{code}": f"Recall, {name}" for code, name in words.HAM_DIAGNOSES.items()
     }
+    places = {code: place for place, code in enumerate(names)}
+    codes = sorted(facts["figures"], key=lambda code: (places.get(code, len(places)), code))
     rows = tuple(
-        (names.get(code, code.replace("_", " ")), _cell(figure))
-        for code, figure in facts["figures"].items()
+        (names.get(code, code.replace("_", " ")), _cell(facts["figures"][code])) for code in codes
     )
     caption = f"HAM10000, seven diagnoses, lesions kept together, {facts['images']} images"
     return [Grid(caption, ("measure", "cross-validation"), rows)]
@@ -204,15 +205,15 @@ def _slices(facts: Mapping[str, Any] | None) -> list[Block]:
     names = ("accuracy", "malignant_sensitivity", "malignant_specificity")
     rows = tuple(
         (
-            f"{_SLICE_KINDS.get(kind, kind)}: {row['name']}",
+            f"{name_of}: {row['name']}",
             str(row["images"]),
             *(
                 _TOO_FEW if row["figures"][name]["value"] is None else share(row["figures"][name])
                 for name in names
             ),
         )
-        for kind, slices in facts["kinds"].items()
-        for row in slices
+        for kind, name_of in _SLICE_KINDS.items()
+        for row in facts["kinds"].get(kind, [])
     )
     head = ("part", "images", "accuracy", "sensitivity, malignant", "specificity, malignant")
     return [Grid(f"By sex, age, body site and source, {facts['measured_on']}", head, rows)]

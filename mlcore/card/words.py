@@ -25,12 +25,14 @@ POINT = {
     "malignant_specificity": "Specificity, malignant or pre-malignant",
     "melanoma_sensitivity": "Sensitivity, melanoma",
 }
+# What counts most stands first; a database does not keep the order of a release's figures.
 PARTS = {
+    "test": "test",
+    "cross_validation": "cross-validation",
     "validation": "validation",
     "calibration": "calibration",
-    "cross_validation": "cross-validation",
-    "test": "test",
 }
+DATA_PARTS = ("train", "validation", "calibration", "test")
 HAM_DIAGNOSES = {
     "akiec": "Actinic keratosis or intraepithelial carcinoma (akiec)",
     "bcc": "Basal cell carcinoma (bcc)",

@@ -81,7 +81,9 @@ def reliability_plot(facts: Mapping[str, Any], error: Any, *, name: str, where: 
             for row in bins
         ),
     )
-    return Plot(name, title, description, drawing(name, 332, title, description, *parts), table)
+    return Plot(
+        name, title, description, drawing(name, 332, title, description, *parts), table, 332
+    )
 
 
 def risk_plot(
@@ -155,4 +157,6 @@ def risk_plot(
             for row in reversed(rows)
         ),
     )
-    return Plot(name, title, description, drawing(name, 250, title, description, *parts), table)
+    return Plot(
+        name, title, description, drawing(name, 250, title, description, *parts), table, 250
+    )

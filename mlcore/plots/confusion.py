@@ -57,7 +57,9 @@ def confusion_plot(
         ),
     )
     height = _TOP + _ROW * len(names) + 2
-    return Plot(name, title, description, drawing(name, height, title, description, *parts), table)
+    return Plot(
+        name, title, description, drawing(name, height, title, description, *parts), table, height
+    )
 
 
 def _row(k: int, row: Sequence[int], label: str, column: float) -> list[str]:

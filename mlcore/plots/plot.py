@@ -30,6 +30,7 @@ class Plot:
         description: what it shows, in words.
         svg: the drawing, to be put into a page.
         table: the same figures.
+        height: of the drawing, for one as wide as all are (:data:`mlcore.plots.svg.WIDTH`).
     """
 
     name: str
@@ -37,6 +38,7 @@ class Plot:
     description: str
     svg: str
     table: Table
+    height: float
 
     @property
     def file_name(self) -> str:

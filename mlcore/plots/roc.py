@@ -93,7 +93,7 @@ def roc_plot(facts: Mapping[str, Any], labels: LabelSet, *, name: str, where: st
         ),
     )
     svg = drawing(name, bottom + 8, title, description, *parts)
-    return Plot(name, title, description, svg, table)
+    return Plot(name, title, description, svg, table, bottom + 8)
 
 
 def _defined(point: Mapping[str, Any]) -> bool:

@@ -34,14 +34,14 @@ def slices_plot(facts: Mapping[str, Any], *, name: str = "slices") -> Plot | Non
     Returns:
         None where there is no slice.
     """
-    kinds = {kind: rows for kind, rows in facts["kinds"].items() if rows}
+    kinds = {kind: facts["kinds"][kind] for kind in KIND_NAMES if facts["kinds"].get(kind)}
     if not kinds:
         return None
     parts: list[str] = []
     y = 30.0
     for kind, rows in kinds.items():
         y += 14
-        parts.append(text(0, y, KIND_NAMES.get(kind, kind), font_weight="600"))
+        parts.append(text(0, y, KIND_NAMES[kind], font_weight="600"))
         y += 4
         for row in rows:
             y += _ROW
@@ -70,7 +70,7 @@ def slices_plot(facts: Mapping[str, Any], *, name: str = "slices") -> Plot | Non
         ),
         tuple(
             (
-                f"{KIND_NAMES.get(kind, kind)}: {row['name']}",
+                f"{KIND_NAMES[kind]}: {row['name']}",
                 str(row["images"]),
                 str(row["malignant"]),
                 *_cells(row),
@@ -80,7 +80,7 @@ def slices_plot(facts: Mapping[str, Any], *, name: str = "slices") -> Plot | Non
         ),
     )
     svg = drawing(name, y + 22, title, description, *parts)
-    return Plot(name, title, description, svg, table)
+    return Plot(name, title, description, svg, table, y + 22)
 
 
 def _row(row: Mapping[str, Any], y: float) -> list[str]:

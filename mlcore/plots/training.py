@@ -79,7 +79,9 @@ def training_plot(history: Sequence[Mapping[str, Any]], *, name: str = "training
             for n, row in enumerate(rows)
         ),
     )
-    return Plot(name, title, description, drawing(name, 352, title, description, *parts), table)
+    return Plot(
+        name, title, description, drawing(name, 352, title, description, *parts), table, 352
+    )
 
 
 def _curves(

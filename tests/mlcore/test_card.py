@@ -79,7 +79,7 @@ def test_the_card_tells_what_was_measured_and_what_not_to_do(table: dict[str, An
     ]
     low, high = table["figures"]["accuracy"]["interval"]
     assert f"| Accuracy | 0.750 ({low:.3f} to {high:.3f}) |" in card
-    assert "looked at 2 time(s)" in card
+    assert "looked at 2 times, this" in card
     assert "| Melanoma (too few to say) | 8 | 1.00 (" in card
     assert "best epoch 5" in card
     assert "Research build." in card
@@ -129,7 +129,7 @@ def test_what_newer_releases_measure_is_shown(table: dict[str, Any]) -> None:
         "slices": table["sliced"],
     }
     card = render_card(MANIFEST, metrics)
-    assert "| measure | validation | calibration | cross-validation, 5 folds | test |" in card
+    assert "| measure | test | cross-validation, 5 folds | validation | calibration |" in card
     assert "**By label, cross-validation, 5 folds**" in card
     assert "9445 images" in card
     assert "| Recall, Melanoma (mel) | 0.960 (0.940 to 0.975) |" in card
@@ -182,3 +182,24 @@ def test_tables_stand_side_by_side(table: dict[str, Any]) -> None:
     melanoma = next(line for line in lines if line.startswith("| Melanoma recall"))
     assert "| not measured | 0.375 (" in melanoma
     assert "| Macro F1 |" not in "\n".join(side_by_side({"old": older}))
+
+
+def test_the_order_is_the_cards_own_whatever_a_database_made_of_it(table: dict[str, Any]) -> None:
+    sliced = dict.fromkeys(("site", "age_band", "sex"), table["sliced"]["kinds"]["sex"])
+    figures = dict.fromkeys(("recall_nv", "recall_bcc", "accuracy", "new_one"), 0.5)
+    metrics = _metrics(table) | {
+        "slices": table["sliced"] | {"kinds": sliced},
+        "ham7_cross_validation": {"images": 9, "figures": figures},
+    }
+    parts = {"test": {"images": 2}, "train": {"images": 3}, "extra": {"images": 4}}
+    card = render_card(MANIFEST | {"data": parts}, metrics)
+    wanted = (
+        ["| train | 3 |", "| test | 2 |", "| extra | 4 |"],
+        ["| Sex: male |", "| Age: male |", "| Site: male |"],
+        ["| Accuracy | 0.500 |", "| Recall, Basal", "| Recall, Nevus", "| new one | 0.500 |"],
+    )
+    for rows in wanted:
+        places = [card.index(row) for row in rows]
+        assert places == sorted(places)
+    assert render_card(MANIFEST, metrics).count("looked at 2 times") == 2
+    assert "looked at once, this" in render_card(MANIFEST | {"test_looks": 1}, metrics)

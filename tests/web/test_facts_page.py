@@ -14,6 +14,7 @@ from django.utils.html import escape
 
 from classifier.models import LabelSet, ModelVersion
 from classifier.services.model_versions import register_release
+from classifier.templatetags.skinapp import together
 from mlcore.bundle import RELEASES, load_release
 from mlcore.evaluate import evaluate, operating_point, slices
 from mlcore.figures import bootstrap
@@ -87,7 +88,10 @@ def test_the_first_releases_have_a_page(cast: Cast, key: LabelSet) -> None:
         "accuracy"
     ]
     low, high = accuracy["interval"]
-    assert f"<td>{accuracy['value']:.3f} ({low:.3f} to {high:.3f})</td>" in page
+    shown = f"<td>{accuracy['value']:.3f} ({low:.3f} to {high:.3f})</td>"
+    # An interval stays on one line.
+    assert shown in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert shown not in page
     assert version.artefact_sha256 in page
     assert version.manifest["files"]["model.tflite"]["sha256"] in page
 
@@ -164,3 +168,15 @@ def test_a_page_of_figures_is_drawn_quickly(new_figures: dict[str, Any]) -> None
     draw_plots(new_figures["figures"], new_figures["history"], labels=label_set("isic9"))
     # About 15 ms on a free core.
     assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("0.5 (0.4 to 0.6)", "0.5 (0.4~to~0.6)"),
+        ("50 % (40 to 60 %) of them", "50~% (40~to~60~%) of them"),
+        ("Actinic keratosis (too few to say)", "Actinic keratosis (too few to say)"),
+    ],
+)
+def test_a_figure_stays_together(words: str, shown: str) -> None:
+    assert together(words) == shown.replace("~", "\N{NO-BREAK SPACE}")
