@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mlcore.bundle import ReleaseError
-from mlcore.cli import crossvalidate, curate, evaluate, predict, release, train, verify
+from mlcore.cli import audit, crossvalidate, curate, evaluate, predict, release, train, verify
 from mlcore.data.sets import DataError
 from mlcore.engines.base import EngineError
 from mlcore.golden import GoldenError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order of the help text.
-_COMMANDS = (predict, train, crossvalidate, release, evaluate, verify, curate)
+_COMMANDS = (predict, train, crossvalidate, release, evaluate, verify, audit, curate)
 _KNOWN = (
     DataError,
     ReleaseError,

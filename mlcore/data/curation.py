@@ -17,8 +17,10 @@ _FIELDS = ("file", "action", "reason", "evidence")
 # Where one picture carries two labels, the more specific one is right: HAM10000's metadata calls
 # all 75 of the actinic keratosis ids it has "akiec", and knows none of them as a nevus.
 WRONG_COPY = {
-    frozenset({"actinic keratosis", "nevus"}): "nevus",
-    frozenset({"seborrheic keratosis", "melanoma"}): "melanoma",
+    "isic9": {
+        frozenset({"actinic keratosis", "nevus"}): "nevus",
+        frozenset({"seborrheic keratosis", "melanoma"}): "melanoma",
+    }
 }
 
 
@@ -55,7 +57,7 @@ def curate_isic9(root: Path) -> list[dict[str, str]]:
     rows = []
     for group in near_duplicate_groups(root):
         labels = {image.split("/")[1] for image in group}
-        wrong = WRONG_COPY.get(frozenset(labels))
+        wrong = WRONG_COPY["isic9"].get(frozenset(labels))
         tested = [image for image in group if image.startswith("test/")]
         keep = min(group, key=lambda image: (not image.startswith("test/"), image))
         for image in group:

@@ -15,7 +15,23 @@ if TYPE_CHECKING:
 # A difference hash of 16 by 16 = 256 bits; within this many bits two pictures count as the same.
 HASH_SIDE = 16
 NEAR_BITS = 12
-_ROWS_AT_ONCE = 256
+# The seven ways to mirror or turn a picture by quarters.
+TURNS = (
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+)
+# A multiple of both sides of the grid, so that every cell covers whole pixels.
+_TURNED_SIDE = HASH_SIDE * (HASH_SIDE + 1)
+# Few enough for the processor's cache.
+_CELLS_AT_ONCE = 1 << 17
+# From the middle of the picture: the outer words are alike in every picture with dark corners,
+# and would let too many pairs through to the second comparison.
+_FIRST_WORDS = [1, 2]
 
 
 def difference_hash(image: Image.Image) -> NDArray[np.uint64]:
@@ -35,24 +51,55 @@ def difference_hash(image: Image.Image) -> NDArray[np.uint64]:
     return np.packbits(bits.ravel()).view(np.uint64)
 
 
-def near_pairs(hashes: NDArray[np.uint64], *, bits: int = NEAR_BITS) -> list[tuple[int, int]]:
-    """Return every pair (i < j) of rows that differ in at most ``bits`` bits.
+def turned_hashes(image: Image.Image) -> NDArray[np.uint64]:
+    """Return the hashes of a picture as it is, mirrored and turned by quarters.
+
+    Args:
+        image: any mode and size.
+
+    Returns:
+        uint64 array of shape (8, 4). Row 0 is :func:`difference_hash`; the others follow
+        :data:`TURNS`.
+    """
+    # A square, because turning must not change what each cell of the grid covers.
+    square = image.convert("L").resize((_TURNED_SIDE, _TURNED_SIDE), Image.Resampling.BILINEAR)
+    hashes = [difference_hash(image)]
+    hashes += [difference_hash(square.transpose(turn)) for turn in TURNS]
+    return np.stack(hashes)
+
+
+def near_pairs(
+    hashes: NDArray[np.uint64],
+    others: NDArray[np.uint64] | None = None,
+    *,
+    bits: int = NEAR_BITS,
+) -> list[tuple[int, int]]:
+    """Return every pair (i < j) of rows that differ in at most ``bits`` bits, sorted.
+
+    Two of the four words are compared first, for all rows; only what is near in them is compared
+    whole. The result is exact all the same: they cannot differ in more bits than the hash. Memory
+    stays at some megabytes beside the result, whatever the number of rows.
 
     Args:
         hashes: uint64 array of shape (n, 4).
+        others: compare row i of ``hashes`` with row j of these, of the same shape; by default
+            with ``hashes`` itself.
         bits: the greatest distance, 0 to 256.
     """
+    others = hashes if others is None else others
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(hashes), _ROWS_AT_ONCE):
-        block = hashes[start : start + _ROWS_AT_ONCE]
-        distance = np.zeros((len(block), len(hashes) - start), dtype=np.uint16)
-        for word in range(hashes.shape[1]):
-            different = block[:, None, word] ^ hashes[None, start:, word]
-            distance += np.bitwise_count(different)
-        rows, columns = np.nonzero(distance <= bits)
-        pairs += [
-            (start + int(i), start + int(j)) for i, j in zip(rows, columns, strict=True) if j > i
-        ]
+    half, others_half = (np.ascontiguousarray(h[:, _FIRST_WORDS].T) for h in (hashes, others))
+    start = 0
+    while start < len(hashes):
+        stop = start + max(1, _CELLS_AT_ONCE // (len(hashes) - start))
+        near = np.bitwise_count(half[0, start:stop, None] ^ others_half[0, start:])
+        near += np.bitwise_count(half[1, start:stop, None] ^ others_half[1, start:])
+        rows, columns = np.nonzero(near <= bits)
+        later = columns > rows
+        i, j = rows[later] + start, columns[later] + start
+        kept = np.bitwise_count(hashes[i] ^ others[j]).sum(axis=1, dtype=np.uint16) <= bits
+        pairs += zip(i[kept].tolist(), j[kept].tolist(), strict=True)
+        start = stop
     return pairs
 
 

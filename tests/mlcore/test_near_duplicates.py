@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from mlcore.data.hashing import NEAR_BITS, Groups, difference_hash, near_pairs
+from mlcore.data.hashing import (
+    NEAR_BITS,
+    TURNS,
+    Groups,
+    difference_hash,
+    near_pairs,
+    turned_hashes,
+)
 from tests.mlcore.sets import picture
 
 
@@ -41,6 +48,27 @@ def test_pairs_are_those_within_the_distance_also_across_blocks() -> None:
     assert near_pairs(hashes) == [(2, 599), (10, 300)]
     assert near_pairs(hashes, bits=3) == [(2, 599)]
     assert near_pairs(hashes[:0]) == []
+
+
+@pytest.mark.parametrize("bits", [0, 12, 40, 256])
+def test_pairs_are_all_pairs_within_the_distance(bits: int) -> None:
+    rng = np.random.default_rng(5)
+    # Few bits that change, so that distances of every size occur.
+    hashes = rng.integers(0, 2**12, (400, 4), dtype=np.uint64)
+    others = hashes[::-1].copy()
+    for second in (hashes, others):
+        distance = np.bitwise_count(hashes[:, None] ^ second[None]).sum(axis=2)
+        expected = [(i, j) for i, j in np.argwhere(distance <= bits).tolist() if i < j]
+        assert near_pairs(hashes, second, bits=bits) == expected
+
+
+def test_turned_hashes_are_those_of_turned_pictures() -> None:
+    original = picture(1, (272, 272))
+    hashes = turned_hashes(original)
+    assert (hashes[0] == difference_hash(original)).all()
+    for row, turn in zip(hashes[1:], TURNS, strict=True):
+        assert np.bitwise_count(row ^ difference_hash(original.transpose(turn))).sum() <= 2
+        assert np.bitwise_count(row ^ hashes[0]).sum() > 4 * NEAR_BITS
 
 
 def test_groups_join_through_others_whatever_the_order() -> None:

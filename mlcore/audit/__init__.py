@@ -1,0 +1,1 @@
+"""Auditing a folder of labelled pictures before anybody trains on it."""
