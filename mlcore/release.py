@@ -30,6 +30,7 @@ from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_released, round_to_half
 from mlcore.networks.efficientnet_lite import SCALES
+from mlcore.plots import render_plots
 from mlcore.quality import QualityLimits, measure
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     version: str,
     seed: int,
     test_looks: int,
+    cross_validation: dict[str, Any] | None = None,
 ) -> Release:
     """Make a release folder from a finished run.
 
@@ -76,11 +78,13 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     Args:
         recipe: how the network was trained.
         trained: the run.
-        parts: pictures of ``train``, ``validation``, ``calibration`` and ``test``.
+        parts: pictures of ``train``, ``calibration`` and ``test``, and of ``validation`` unless the
+            run learnt from them too.
         releases: folder of all releases.
         version: of the release.
         seed: of the run.
         test_looks: how often the test split has been looked at, this time included.
+        cross_validation: figures of :func:`mlcore.train.cross_figures.cross_figures`.
 
     Raises:
         ParityError: the serving file disagrees with the Keras network.
@@ -108,8 +112,8 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     triage = choose_triage_threshold(
         bad[calibration.labels], chances["calibration"][:, bad].sum(axis=1)
     )
-    metrics = {}
-    for name in ("validation", "calibration", "test"):
+    metrics: dict[str, Any] = dict(cross_validation or {})
+    for name in logits:
         groups = [record.group for record in parts[name].records]
         answers = (recipe.label_set, parts[name].labels, chances[name], groups)
         metrics[name] = evaluate(*answers)
@@ -162,11 +166,14 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         shown = [to_array(picture, recipe.side) for picture in golden]
         shown += list(calibration.squares(recipe.side)[_spread(len(calibration))])
         manifest["parity"] = _prove_parity(folder, saved, np.stack(shown))
+        drawn = render_plots(metrics, trained.history, labels=labels)
+        for plot, svg in drawn.items():
+            (folder / plot).write_text(svg, encoding="utf-8")
         everything = {"figures": metrics, "history": trained.history}
         (folder / "metrics.json").write_text(
             json.dumps(everything, indent=1) + "\n", encoding="utf-8"
         )
-        (folder / "card.md").write_text(render_card(manifest, metrics), encoding="utf-8")
+        (folder / "card.md").write_text(render_card(manifest, metrics, plots=drawn), encoding="utf-8")
 
     return write_release(releases, manifest, fill)
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcore.cli.options import of_a_run, run_folder
+from mlcore.cli.options import folds_folder, of_a_run
 from mlcore.data.sets import data_root
 from mlcore.labels import label_set
 from mlcore.train.recipes import recipe_named
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     root = data_root(options.data)
     records = load_records(recipe.label_set, root, with_ham=recipe.with_ham)
     folds = deal_folds(records, count=options.folds, seed=options.seed)
-    folder = folds_folder(options)
+    folder = folds_folder(options, recipe)
     held_out = run_folds(
         recipe,
         Pictures([r for fold in folds for r in fold], label_set(recipe.label_set).keys),
@@ -60,12 +60,6 @@ def run(options: argparse.Namespace) -> int:
     for name, figure in figures.get("ham7_cross_validation", {}).get("figures", {}).items():
         print(f"HAM10000 {name}: {figure['value']} {figure['interval']}")  # noqa: T201
     return 0
-
-
-def folds_folder(options: argparse.Namespace) -> Path:
-    """Return the folder of a recipe's cross-validation."""
-    run_of_all = run_folder(options, recipe_named(options.recipe))
-    return run_of_all.with_name(f"{run_of_all.name}-folds")
 
 
 def _folds(text: str) -> int:

@@ -45,16 +45,40 @@ def of_a_run(command: argparse.ArgumentParser) -> None:
 def pictures(
     options: argparse.Namespace, recipe: Recipe, seed: int, names: Sequence[str]
 ) -> dict[str, Pictures]:
-    """Return the named splits of a recipe's images, dealt with the seed."""
+    """Return the named splits of a recipe's images, dealt with the seed.
+
+    Args:
+        options: with the data root.
+        recipe: says which images.
+        seed: of the deal.
+        names: of the splits; ``train+validation`` is both as one.
+    """
     from mlcore.data.splits import load_split  # noqa: PLC0415 - only training reads the sets
     from mlcore.train.loop import Pictures  # noqa: PLC0415 - imports Keras
 
     root = data_root(options.data)
     parts = load_split(recipe.label_set, root, seed=seed, with_ham=recipe.with_ham)
     keys = label_set(recipe.label_set).keys
-    return {name: Pictures(parts[name], keys) for name in names}
+    return {
+        name: Pictures([r for part in name.split("+") for r in parts[part]], keys) for name in names
+    }
+
+
+def final(command: argparse.ArgumentParser) -> None:
+    """Add the option that tells the run to be released from those that choose a recipe."""
+    command.add_argument(
+        "--final",
+        action="store_true",
+        help="learn from the validation split too; the last epoch counts",
+    )
 
 
 def run_folder(options: argparse.Namespace, recipe: Recipe) -> Path:
     """Return the folder of a recipe's run."""
-    return Path(options.runs / f"{recipe.name}-{options.seed}")
+    end = "-final" if getattr(options, "final", False) else ""
+    return Path(options.runs / f"{recipe.name}-{options.seed}{end}")
+
+
+def folds_folder(options: argparse.Namespace, recipe: Recipe) -> Path:
+    """Return the folder of a recipe's cross-validation."""
+    return Path(options.runs / f"{recipe.name}-{options.seed}-folds")

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlcore.bundle import RELEASES, new_folder
-from mlcore.cli.options import LOOKS, SPLITS, looks, of_a_run, pictures, run_folder
+from mlcore.cli.crossvalidate import FIGURES as CROSS_FIGURES
+from mlcore.cli.options import (
+    LOOKS,
+    SPLITS,
+    final,
+    folds_folder,
+    looks,
+    of_a_run,
+    pictures,
+    run_folder,
+)
 from mlcore.train.recipes import recipe_named
+from mlcore.train.run import RunError
 
 if TYPE_CHECKING:
     import argparse
 
     from mlcore.cli.options import Commands
+    from mlcore.train.recipes import Recipe
 
 
 def add(commands: Commands) -> None:
     """Register the command."""
     command = commands.add_parser("release", help="make a release of a finished run")
     of_a_run(command)
+    final(command)
     command.add_argument("--version", required=True, help="like 1.2.3; never one that exists")
     command.add_argument("--test-looks", type=looks, required=True, help=LOOKS)
     command.add_argument("--releases", type=Path, default=RELEASES)
@@ -41,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         even_if_stopped=options.stopped,
     )
-    parts = pictures(options, recipe, options.seed, ("train", *SPLITS))
+    learnt = ("train+validation",) if options.final else ("train", "validation")
+    parts = pictures(options, recipe, options.seed, (*learnt, *SPLITS[1:]))
+    parts["train"] = parts.pop(learnt[0])
     made = make_release(
         recipe,
         trained,
@@ -50,6 +66,20 @@ def run(options: argparse.Namespace) -> int:
         version=options.version,
         seed=options.seed,
         test_looks=options.test_looks,
+        cross_validation=_cross_validation(options, recipe),
     )
     print(f"released {made.key} {made.version}: {made.folder}")  # noqa: T201 - the result
     return 0
+
+
+def _cross_validation(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+    """Return the figures of the recipe's cross-validation; none where there was none."""
+    path = folds_folder(options, recipe) / CROSS_FIGURES
+    if not path.is_file():
+        return {}
+    try:
+        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read ({error}); write it again with mlcore crossvalidate."
+        raise RunError(msg) from error
+    return figures

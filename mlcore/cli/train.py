@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlcore.cli.options import of_a_run, pictures, run_folder
+from mlcore.cli.options import final, of_a_run, pictures, run_folder
 from mlcore.train.recipes import recipe_named
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ def add(commands: Commands) -> None:
     """Register the command."""
     command = commands.add_parser("train", help="train a recipe, or go on with a stopped run")
     of_a_run(command)
+    final(command)
     command.set_defaults(run=run)
 
 
@@ -25,18 +26,28 @@ def run(options: argparse.Namespace) -> int:
     from mlcore.train.loop import train  # noqa: PLC0415 - imports Keras
 
     recipe = recipe_named(options.recipe)
-    parts = pictures(options, recipe, options.seed, ("train", "validation"))
+    if options.final:
+        (training,) = pictures(options, recipe, options.seed, ("train+validation",)).values()
+        validation = training.subset([])
+    else:
+        parts = pictures(options, recipe, options.seed, ("train", "validation"))
+        training, validation = parts["train"], parts["validation"]
     trained = train(
         recipe,
-        parts["train"],
-        parts["validation"],
+        training,
+        validation,
         folder=run_folder(options, recipe),
         seed=options.seed,
+        outputs=options.runs / "frozen",
     )
     best = trained.history[trained.best_epoch]
+    measured = (
+        f"balanced accuracy {best['balanced_accuracy']:.3f} on validation"
+        if "balanced_accuracy" in best
+        else "nothing held out"
+    )
     print(  # noqa: T201 - the command's result
-        f"{recipe.name}: best epoch {trained.best_epoch + 1}, balanced accuracy "
-        f"{best['balanced_accuracy']:.3f} on validation, "
+        f"{recipe.name}: best epoch {trained.best_epoch + 1}, {measured}, "
         f"{trained.pictures_per_second:.1f} pictures/s"
     )
     return 0

@@ -82,6 +82,16 @@ def scramble(model: Any, seed: int) -> None:
             )
 
 
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tiny network have the same scrambled weights whenever it is built."""
+    from mlcore.networks import classifier
+
+    monkeypatch.setattr(
+        classifier, "load_imagenet_weights", lambda model, _name: scramble(model, 3)
+    )
+
+
 @pytest.fixture(scope="session")
 def finished_runs(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of runs with a finished one of the tiny recipe, of untrained weights."""

@@ -155,6 +155,44 @@ def test_the_command_measures_every_picture_once_and_goes_on(
     assert "is of other pictures; remove" in capsys.readouterr().err
 
 
+def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
+    tiny: Recipe,
+    published: None,
+    clinical_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from mlcore.bundle import load_release
+    from mlcore.cli import main
+
+    monkeypatch.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
+    recipe = replace(tiny, name="final", epoch_size=32)
+    monkeypatch.setitem(RECIPES, "final", recipe)
+    common = ["--recipe", "final", "--data", str(clinical_root), "--runs", str(tmp_path)]
+    assert main(["train", "--final", *common]) == 0
+    assert "final: best epoch 1, nothing held out" in capsys.readouterr().out
+    figures = {"cross_validation": {"images": 50, "figures": {}}}
+    folds = tmp_path / "final-1-folds" / "cross-validation.json"
+    folds.parent.mkdir()
+    folds.write_text("{")
+    releases = ["--releases", str(tmp_path / "releases"), "--version", "1.0.0"]
+    arguments = ["release", "--final", *common, *releases, "--test-looks", "1"]
+    assert main(arguments) == 2
+    assert "cross-validation.json cannot be read" in capsys.readouterr().err
+    folds.write_text(json.dumps(figures))
+    assert main(arguments) == 0
+    made = load_release(tmp_path / "releases" / "clinical5" / "1.0.0")
+    assert {name: facts["images"] for name, facts in made.manifest["data"].items()} == {
+        "train": 45,
+        "calibration": 5,
+        "test": 10,
+    }
+    measured = made.metrics()["figures"]
+    assert set(measured) == {"calibration", "test", "cross_validation"}
+    assert measured["cross_validation"] == figures["cross_validation"]
+
+
 def test_damaged_answers_are_said(quick: Recipe, tmp_path: Path) -> None:
     from mlcore.train.folds import run_folds
     from mlcore.train.pictures import Pictures

@@ -42,16 +42,6 @@ def handful(tmp_path: Path) -> Any:
     return Pictures(records, KEYS)
 
 
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tiny network have the same scrambled weights whenever it is built."""
-    from mlcore.networks import classifier
-
-    monkeypatch.setattr(
-        classifier, "load_imagenet_weights", lambda model, _name: scramble(model, 3)
-    )
-
-
 def _train(recipe: Recipe, handful: Any, folder: Path, **changed: Any) -> Any:
     from mlcore.train.loop import train
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 def test_the_folder_holds_the_network_twice_and_everything_said_of_it(made: Release) -> None:
     golden = {f"golden-{key}.png" for key in label_set("clinical5").keys}
     named = {"model.keras", "model.tflite", "metrics.json", "card.md", GOLDEN} | golden
+    drawn = {name for name in made.manifest["files"] if name.endswith(".svg")}
+    assert {"plot-test-confusion.svg", "plot-test-reliability.svg", "plot-training.svg"} <= drawn
+    card = made.file("card.md").read_text(encoding="utf-8")
+    assert all(f"]({name})" in card for name in drawn)
+    named |= drawn
     assert set(made.manifest["files"]) == named
     assert {path.name for path in made.folder.iterdir()} == named | {"manifest.json"}
 
