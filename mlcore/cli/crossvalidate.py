@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     from mlcore.card import side_by_side  # noqa: PLC0415 - keeps the other commands light
-    from mlcore.data.splits import deal_folds, load_records  # noqa: PLC0415
+    from mlcore.data.splits import deal_folds, load_records, without_ham  # noqa: PLC0415
     from mlcore.train.cross_figures import cross_figures  # noqa: PLC0415
     from mlcore.train.folds import run_folds  # noqa: PLC0415 - imports Keras
     from mlcore.train.pictures import Pictures  # noqa: PLC0415
@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     root = data_root(options.data)
     records = load_records(recipe.label_set, root, with_ham=recipe.with_ham)
     folds = deal_folds(records, count=options.folds, seed=options.seed)
+    if not recipe.with_ham:
+        folds = [without_ham(fold) for fold in folds]
     folder = folds_folder(options, recipe)
     held_out = run_folds(
         recipe,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import argparse
 
     from mlcore.cli.options import Commands
+    from mlcore.train.pictures import Pictures
+    from mlcore.train.recipes import Recipe
 
 
 def add(commands: Commands) -> None:
@@ -28,6 +30,11 @@ def add(commands: Commands) -> None:
         "what", nargs="+", help="a label set for its newest release, or a recipe for its run"
     )
     command.add_argument("--split", default="validation", choices=SPLITS)
+    command.add_argument(
+        "--all-pictures",
+        action="store_true",
+        help="count pictures that only joined the training from another set too",
+    )
     command.add_argument("--test-looks", type=looks, help=f"with --split test: {LOOKS}")
     command.add_argument("--json", action="store_true", help="every figure, as one JSON object")
     command.add_argument("--data", type=Path, help=DATA)
@@ -66,7 +73,7 @@ def _release_answers(options: argparse.Namespace, key: str) -> tuple[str, Any, A
     facts = predictor.release.manifest
     # The deal of the pictures it was trained on, or it would be measured on some of them.
     recipe = recipe_named(facts["recipe"]["name"])
-    part = pictures(options, recipe, facts["seed"], (options.split,))[options.split]
+    part = _measured(options, recipe, facts["seed"])
     chances = []
     for start in range(0, len(part), BATCH):
         batch = [Image.fromarray(a) for a in part.arrays[start : start + BATCH]]
@@ -80,6 +87,14 @@ def _run_answers(options: argparse.Namespace, name: str) -> tuple[str, Any, Any,
 
     recipe = recipe_named(name)
     trained = load_trained(recipe, folder=run_folder(options, recipe), seed=options.seed)
-    part = pictures(options, recipe, options.seed, (options.split,))[options.split]
+    part = _measured(options, recipe, options.seed)
     chances = softmax(predict_logits(trained.model, part.squares(recipe.side)))
     return recipe.label_set, part.labels, chances, [record.group for record in part.records]
+
+
+def _measured(options: argparse.Namespace, recipe: Recipe, seed: int) -> Pictures:
+    """Return the pictures to measure on: the same ones for every recipe of a label set."""
+    part = pictures(options, recipe, seed, (options.split,))[options.split]
+    if options.all_pictures:
+        return part
+    return part.subset(i for i, r in enumerate(part.records) if r.source == recipe.label_set)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlcore.data.archives import HAM10000
 from mlcore.data.curation import near_duplicate_groups
 from mlcore.data.hashing import Groups, difference_hash, near_pairs
 from mlcore.data.sets import (
@@ -120,20 +121,29 @@ def deal_folds(records: Sequence[Record], *, count: int, seed: int) -> list[list
 def load_records(key: str, root: Path, *, with_ham: bool = False) -> list[Record]:
     """Return every image of a label set with its group, test split included.
 
+    HAM10000 comes along with ``isic9`` wherever it is there, so that groups and deals are the same
+    for networks that learn from it and for those that do not; :func:`without_ham` leaves it out
+    afterwards.
+
     Args:
         key: the label set.
         root: the data root.
-        with_ham: add HAM10000 to ``isic9``.
+        with_ham: HAM10000 has to be there.
 
     Raises:
         DataError: an image set is not laid out as expected.
     """
     records = read_folder_set(root, key)
-    if with_ham:
+    if with_ham or (key == "isic9" and ham_facts(root)):
         # What isic9 names keeps isic9's label, also where the curation left the file out.
         known = {archive_id(r.path) for r in read_folder_set(root, key, curated=False)}
         records += [r for r in read_ham10000(root) if archive_id(r.path) not in known]
     return with_groups(records, root)
+
+
+def without_ham(records: Sequence[Record]) -> list[Record]:
+    """Return the records but for those of HAM10000."""
+    return [record for record in records if record.source != HAM10000]
 
 
 def load_split(
@@ -145,13 +155,16 @@ def load_split(
         key: the label set.
         root: the data root.
         seed: of the deal.
-        with_ham: add HAM10000 to ``isic9``. Its images join the training part only where their
-            group was dealt there; validation, calibration and test hold both sources.
+        with_ham: with ``isic9``, leave HAM10000's images in every part. The deal of the others is
+            the same without.
 
     Raises:
         DataError: an image set is not laid out as expected.
     """
-    return split_groups(load_records(key, root, with_ham=with_ham), seed=seed)
+    parts = split_groups(load_records(key, root, with_ham=with_ham), seed=seed)
+    if with_ham:
+        return parts
+    return {part: without_ham(records) for part, records in parts.items()}
 
 
 def digest_of(records: Sequence[Record]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mlcore.data.sets import Record
-from mlcore.data.splits import deal_folds, load_records
+from mlcore.data.splits import deal_folds, load_records, load_split
 from mlcore.labels import label_set
 from mlcore.train.recipes import RECIPES, Recipe, Stage
 from mlcore.train.run import RunError
@@ -41,6 +41,16 @@ def test_folds_share_no_group_and_leave_the_test_split_alone(tmp_path: Path) -> 
     assert len([1 for fold in folds if any("twin" in r.name for r in fold)]) == 1
     for fold in folds:
         assert {r.label for r in fold} == set(KEYS)
+
+
+def test_a_recipe_without_ham_is_dealt_the_same_pictures(tmp_path: Path) -> None:
+    make_folder_set(tmp_path, "isic9", train=8, test=1)
+    make_ham(tmp_path, [(f"ISIC_003{n:04d}", f"L{n // 2}", "nv", 5000 + n) for n in range(20)])
+    both = load_split("isic9", tmp_path, seed=1, with_ham=True)
+    own = load_split("isic9", tmp_path, seed=1)
+    for part, records in both.items():
+        assert own[part] == [r for r in records if r.source == "isic9"]
+    assert sum(len(records) for records in both.values()) == 81 + 20
 
 
 @pytest.mark.data
