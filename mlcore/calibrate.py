@@ -49,14 +49,20 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     return float(grid[int(np.argmin(losses))])
 
 
-def risk_coverage(truth: NDArray[Any], chances: NDArray[Any]) -> list[dict[str, float]]:
+def risk_coverage(
+    truth: NDArray[Any], chances: NDArray[Any], *, held: NDArray[np.bool_] | None = None
+) -> list[dict[str, float]]:
     """Return risk and threshold at coverages from 100 % down to 50 %, labels counting alike.
 
     Args:
         truth: (n,) indices.
         chances: (n, labels) calibrated probabilities.
+        held: (n,) pictures that a gate holds back, which no threshold covers. Coverages that the
+            others cannot reach are left out.
     """
     confidence = chances.max(axis=1)
+    if held is not None:
+        confidence = np.where(held, -1.0, confidence)
     order = np.argsort(-confidence, kind="stable")
     weights = label_weights(truth)[order]
     wrong = (chances.argmax(axis=1) != truth)[order] * weights
@@ -64,6 +70,8 @@ def risk_coverage(truth: NDArray[Any], chances: NDArray[Any]) -> list[dict[str, 
     table = []
     for percent in range(100, 45, -5):
         last = min(int(np.searchsorted(covered, percent / 100 - 1e-9)), len(order) - 1)
+        if confidence[order[last]] < 0:
+            continue
         table.append(
             {
                 "coverage": percent / 100,
@@ -75,13 +83,24 @@ def risk_coverage(truth: NDArray[Any], chances: NDArray[Any]) -> list[dict[str, 
     return table
 
 
-def choose_threshold(truth: NDArray[Any], chances: NDArray[Any]) -> dict[str, float]:
+def choose_threshold(
+    truth: NDArray[Any], chances: NDArray[Any], *, held: NDArray[np.bool_] | None = None
+) -> dict[str, float]:
     """Return the row of the risk-coverage table that the abstention rule picks.
 
     It is the one with the greatest coverage whose risk is at most :data:`TARGET_RISK`; where none
-    down to :data:`MIN_COVERAGE` is, the one at :data:`MIN_COVERAGE`.
+    down to :data:`MIN_COVERAGE` is, the one at :data:`MIN_COVERAGE`. Where a gate alone holds back
+    more than that, everything that it lets through is answered.
+
+    Args:
+        truth: (n,) indices.
+        chances: (n, labels) calibrated probabilities.
+        held: see :func:`risk_coverage`.
     """
-    table = [row for row in risk_coverage(truth, chances) if row["coverage"] >= MIN_COVERAGE]
+    rows = risk_coverage(truth, chances, held=held)
+    table = [row for row in rows if row["coverage"] >= MIN_COVERAGE]
+    if not table:
+        return {**rows[0], "threshold": 0.0}
     for row in table:
         if row["risk"] <= TARGET_RISK:
             return row

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlcore.bundle import load_release
-from mlcore.engines import load_engine
+from mlcore.decision import decide
+from mlcore.detectors import Features
+from mlcore.engines import EngineError, load_engine
 from mlcore.evaluate import softmax
 from mlcore.imaging import to_array
 from mlcore.labels import TRIAGE_ORDER
+from mlcore.outside import GATE, load_gate
 from mlcore.quality import QualityLimits, fault_of, measure
 
 if TYPE_CHECKING:
@@ -24,13 +27,9 @@ if TYPE_CHECKING:
 
     from mlcore.bundle import Release
     from mlcore.engines import Engine
+    from mlcore.engines.base import Outputs
     from mlcore.labels import LabelSet
 
-UNSURE = "unsure"
-_UNSURE_SENTENCE = (
-    "The network is not sure enough: its first answer has {percent} % where {needed} % are needed. "
-    "A person must judge."
-)
 # A group counts as plausible from this probability on where no threshold of its own is set.
 _PLAUSIBLE = 0.2
 
@@ -93,6 +92,10 @@ class Predictor:
         self._answer_threshold = float(facts["answer_threshold"])
         self._triage_threshold = float(facts["triage_threshold"])
         self._limits = QualityLimits(**facts["quality"])
+        # Releases before 1.1.0 have none.
+        self._gate = (
+            load_gate(release.file(GATE), facts["gate"]["checks"]) if "gate" in facts else None
+        )
 
     @classmethod
     def load(
@@ -144,37 +147,45 @@ class Predictor:
         side = self.release.input_side
         outputs = self.engine.run(np.stack([to_array(picture, side) for picture in pictures]))
         chances = softmax(outputs.logits, self._temperature)
+        verdicts = self._verdicts(outputs)
         return [
-            self._judge(picture, chances[i], outputs.evidence[i], outputs.embedding[i])
+            self._judge(picture, chances[i], verdicts[i], outputs.evidence[i], outputs.embedding[i])
             for i, picture in enumerate(pictures)
         ]
+
+    def _verdicts(self, outputs: Outputs) -> list[str]:
+        if self._gate is None:
+            return [""] * len(outputs.logits)
+        if outputs.pooled is None:
+            msg = f"{self.release.folder} has a gate, but a network without its features."
+            raise EngineError(msg)
+        return self._gate.verdicts(Features(outputs.logits, outputs.pooled, outputs.embedding))
 
     def _judge(
         self,
         picture: Picture,
         chances: NDArray[Any],
+        verdict: str,
         evidence: NDArray[Any],
         embedding: NDArray[Any],
     ) -> Result:
         keys = self.labels.keys
         top = int(chances.argmax())
         confidence = float(chances[top])
-        decision, code, reason = "answer", "", ""
-        fault = fault_of(measure(picture), self._limits)
-        if fault is not None:
-            decision, code, reason = "rejected", fault.code, fault.sentence
-        elif confidence < self._answer_threshold:
-            decision, code = "cannot_say", UNSURE
-            reason = _UNSURE_SENTENCE.format(
-                percent=round(confidence * 100), needed=round(self._answer_threshold * 100)
-            )
+        decision = decide(
+            fault_of(measure(picture), self._limits),
+            verdict,
+            confidence,
+            needed=self._answer_threshold,
+            modality=self.labels.modality,
+        )
         return Result(
             probabilities={key: float(p) for key, p in zip(keys, chances, strict=True)},
             top=keys[top],
             confidence=confidence,
-            decision=decision,
-            reason_code=code,
-            reason=reason,
+            decision=decision.kind,
+            reason_code=decision.code,
+            reason=decision.reason,
             triage_group=self._triage_group(chances, top),
             evidence=evidence,
             embedding=embedding,

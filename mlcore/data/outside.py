@@ -7,12 +7,14 @@ name of a skin photograph begins with its diagnosis and two underscores.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlcore.data.hashing import difference_hash, near_pairs
 from mlcore.data.sets import DataError, read_folder_set
+from mlcore.data.splits import load_split
 from mlcore.drawing import (
     CLINICAL_KINDS,
     DERMOSCOPY_KINDS,
@@ -33,6 +35,49 @@ if TYPE_CHECKING:
 DEVELOPMENT = "development"
 HELD_OUT = "held_out"
 _DRAWN_SIZE = (320, 240)
+# Pictures of the other modality are plenty; so many tell it from the own one.
+_MOST_OF_OTHER_KIND = {DEVELOPMENT: 400, HELD_OUT: 200}
+# The deal of the other label set, of which the training part is used to fit and validation to
+# measure; its published test split is never touched.
+_DEAL = 1
+
+
+@dataclass(frozen=True)
+class OutsidePictures:
+    """One half of everything that a network must not answer.
+
+    Attributes:
+        not_skin: ordinary pictures.
+        other_skin: skin photographs whose diagnosis is no label.
+        other_kind: pictures of the other modality.
+        refused: how many the intake refuses before any network sees them.
+    """
+
+    not_skin: list[Picture]
+    other_skin: list[Picture]
+    other_kind: list[Picture]
+    refused: int = 0
+
+
+def load_outside(root: Path, key: str) -> dict[str, OutsidePictures]:
+    """Return both halves for a label set.
+
+    Raises:
+        DataError: the folders are not laid out as expected.
+    """
+    ordinary = deal_outside(root, "not_skin")
+    skin = without_twins(root, deal_outside(root, "other_skin"))
+    parts = load_split(other_modality(key), root, seed=_DEAL)
+    other = {DEVELOPMENT: parts["train"], HELD_OUT: parts["validation"]}
+    halves = {}
+    for half, records in other.items():
+        chosen = np.linspace(0, len(records) - 1, min(len(records), _MOST_OF_OTHER_KIND[half]))
+        others = [records[int(i)].path for i in chosen]
+        read = [read_pictures(paths) for paths in (ordinary[half], skin[half], others)]
+        pictures = [found for found, _refused in read]
+        refused = sum(count for _found, count in read)
+        halves[half] = OutsidePictures(pictures[0], pictures[1], pictures[2], refused)
+    return halves
 
 
 def half_of(name: str) -> str:

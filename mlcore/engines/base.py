@@ -21,11 +21,14 @@ class Outputs:
         logits: float32 (n, labels), before temperature.
         evidence: float32 (n, h, w, labels); its mean over h and w is the logit without bias.
         embedding: float32 (n, 1280).
+        pooled: float32 (n, c), see :class:`mlcore.detectors.Features`; None in releases without a
+            gate.
     """
 
     logits: NDArray[Any]
     evidence: NDArray[Any]
     embedding: NDArray[Any]
+    pooled: NDArray[Any] | None = None
 
 
 class Engine(Protocol):

@@ -41,4 +41,4 @@ class LiteRTEngine:
         check_squares(squares, self._side)
         with self._lock:
             out = self._runner(**{self._input: squares.astype(np.float32)})
-        return Outputs(out["logits"], out["evidence"], out["embedding"])
+        return Outputs(out["logits"], out["evidence"], out["embedding"], out.get("pooled"))

@@ -42,6 +42,5 @@ class TensorFlowEngine:
         check_squares(squares, self._side)
         with self._lock:
             out = self._function(squares.astype(np.float32))
-        return Outputs(
-            np.asarray(out["logits"]), np.asarray(out["evidence"]), np.asarray(out["embedding"])
-        )
+        named = {name: np.asarray(values) for name, values in out.items()}
+        return Outputs(named["logits"], named["evidence"], named["embedding"], named.get("pooled"))

@@ -76,7 +76,8 @@ def build_released(trained: keras.Model, network: str, side: int) -> keras.Model
 
     Returns:
         A model from (N, side, side, 3) RGB in 0..255 to a dict of ``logits`` (N, labels),
-        ``evidence`` (N, h, w, labels) and ``embedding`` (N, 1280).
+        ``evidence`` (N, h, w, labels), ``embedding`` (N, 1280) and ``pooled`` (N, c): the mean over
+        positions of the last block's linear output, which the gates of :mod:`mlcore.outside` read.
     """
     kernel, bias = trained.get_layer("logits").get_weights()
     backbone = build_backbone(network, side=side, folded=True)
@@ -85,9 +86,12 @@ def build_released(trained: keras.Model, network: str, side: int) -> keras.Model
     evidence = layers.Conv2D(kernel.shape[1], 1, use_bias=False, name="evidence")(features)
     embedding = layers.GlobalAveragePooling2D(name="embedding")(features)
     logits = layers.Dense(kernel.shape[1], name="logits")(embedding)
+    # Before the last expansion and its ReLU6 nothing is cut off yet: what is not skin stands out
+    # more clearly here than in the embedding.
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(backbone.get_layer("head_conv").input)
     model = keras.Model(
         backbone.input,
-        {"logits": logits, "evidence": evidence, "embedding": embedding},
+        {"logits": logits, "evidence": evidence, "embedding": embedding, "pooled": pooled},
         name=f"{network}_released",
     )
     model.get_layer("evidence").set_weights([kernel[None, None]])

@@ -74,6 +74,18 @@ def test_the_threshold_never_silences_more_than_agreed() -> None:
     assert choose_threshold(truth, chances)["coverage"] == MIN_COVERAGE
 
 
+def test_what_a_gate_holds_back_is_not_covered() -> None:
+    truth, chances = _planted(np.linspace(0.99, 0.6, 100).tolist(), wrong=[])
+    held = np.arange(100) % 10 == 0
+    rows = risk_coverage(truth, chances, held=held)
+    assert max(row["coverage"] for row in rows) == 0.9
+    chosen = choose_threshold(truth, chances, held=held)
+    answered = (chances.max(axis=1) >= chosen["threshold"]) & ~held
+    assert (chosen["coverage"], answered.mean()) == (0.9, 0.9)
+    # More than agreed is held back already: then nothing else is.
+    assert choose_threshold(truth, chances, held=np.arange(100) % 4 == 0)["threshold"] == 0
+
+
 def test_the_picture_that_decides_a_threshold_is_on_the_right_side_of_it() -> None:
     rng = np.random.default_rng(8)
     chances = softmax(rng.normal(size=(500, 4)) * 3)

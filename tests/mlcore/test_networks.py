@@ -229,11 +229,16 @@ def test_folding_normalisation_changes_no_answer(pair: tuple[Any, Any], pictures
 def test_one_forward_pass_gives_answer_map_and_embedding(
     pair: tuple[Any, Any], pictures: Any
 ) -> None:
+    import keras
+
     _trained, released = pair
     out = _outputs(released, pictures)
     kernel, bias = released.get_layer("logits").get_weights()
     assert out["evidence"].shape == (3, 3, 3, 5)
     assert out["embedding"].shape == (3, 1280)
+    # The gate's features come out of the same pass: the mean of what the last convolution reads.
+    before = keras.Model(released.input, released.get_layer("head_conv").input)(pictures)
+    np.testing.assert_allclose(out["pooled"], np.asarray(before).mean((1, 2)), atol=1e-4)
     # The map's mean is the logit without its bias: the map explains this very answer.
     np.testing.assert_allclose(out["evidence"].mean((1, 2)) + bias, out["logits"], atol=1e-4)
     np.testing.assert_allclose(out["embedding"] @ kernel + bias, out["logits"], atol=1e-4)

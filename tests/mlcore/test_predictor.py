@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlcore.decision import decide
 from mlcore.drawing import CLINICAL_KINDS, draw_clinical
 from mlcore.engines import ENGINES, EngineError, Outputs, load_engine
 from mlcore.labels import TRIAGE_ORDER, label_set
+from mlcore.outside import CHECKS, GATE, Check, Gate
 from mlcore.predictor import Predictor, Result
+from mlcore.quality import BLURRED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mlcore.bundle import Release
 
@@ -137,6 +141,8 @@ class _Said:
 
     name = "said"
 
+    pooled: Any = None
+
     def __init__(self, rows: Sequence[Sequence[float]]) -> None:
         self.logits = np.log(np.array(rows, dtype=np.float64)).astype(np.float32)
 
@@ -144,7 +150,7 @@ class _Said:
         n, labels = self.logits.shape
         assert len(squares) == n
         evidence = np.zeros((n, 2, 2, labels), np.float32)
-        return Outputs(self.logits, evidence, np.zeros((n, 1280), np.float32))
+        return Outputs(self.logits, evidence, np.zeros((n, 1280), np.float32), self.pooled)
 
 
 GOOD = draw_clinical("acne", seed=1, size=(120, 90))
@@ -193,6 +199,95 @@ def test_a_bad_picture_is_rejected_however_sure_the_network_is(made: Release) ->
     assert "Add light" in result.reason
     # The probabilities are kept all the same: the decision says whether they count.
     assert result.probabilities["acne"] == pytest.approx(0.99, abs=1e-2)
+
+
+def _gated(made: Release, folder: Path) -> Release:
+    """Return the release with a gate that closes by the values of three pooled features."""
+    place = np.zeros(3)
+    checks = []
+    for number, name in enumerate(CHECKS):
+        arrays = {"mean": place, "spread": place + 1, "bias": np.zeros(1)}
+        checks.append(Check(name, "head", 0.5, arrays | {"kernel": np.eye(3)[number]}))
+    gate = Gate(tuple(checks))
+    gate.save(folder / GATE)
+    facts = {"gate": {"checks": gate.facts()}, "files": {GATE: {}}}
+    return replace(made, folder=folder, manifest=made.manifest | facts)
+
+
+@pytest.mark.parametrize(
+    ("held", "decision", "code", "words"),
+    [
+        ((0, 0, 0), "answer", "", ""),
+        ((1, 1, 1), "rejected", "not_skin", "does not look like a picture of skin"),
+        ((0, 1, 1), "cannot_say", "outside_labels", "does not look like a clinical photograph"),
+        ((0, 0, 1), "cannot_say", "outside_labels", "unlike the conditions that this network"),
+    ],
+)
+def test_the_gate_comes_before_the_answer(
+    made: Release, tmp_path: Path, held: tuple[int, ...], decision: str, code: str, words: str
+) -> None:
+    said = _Said([[0.96, 0.01, 0.01, 0.01, 0.01]])
+    said.pooled = np.array([held], np.float32)
+    predictor = Predictor(_gated(made, tmp_path))
+    predictor._engine = said
+    result = predictor.predict([GOOD])[0]
+    assert (result.decision, result.reason_code) == (decision, code)
+    assert words in result.reason
+
+
+def test_a_gate_without_the_features_it_reads_is_an_error(made: Release, tmp_path: Path) -> None:
+    predictor = Predictor(_gated(made, tmp_path))
+    predictor._engine = _Said([[0.96, 0.01, 0.01, 0.01, 0.01]])
+    with pytest.raises(EngineError, match="a network without its features"):
+        predictor.predict([GOOD])
+
+
+def test_bad_quality_is_named_before_the_gate_and_doubt_after_it() -> None:
+    about: Any = {"needed": 0.5, "modality": "dermoscopy"}
+    assert decide(BLURRED, "not_skin", 0.1, **about).code == "blurred"
+    assert decide(None, "not_skin", 0.1, **about).code == "not_skin"
+    doubtful = decide(None, "other_kind", 0.1, **about)
+    assert doubtful.code == "outside_labels"
+    assert "with a dermatoscope" in doubtful.reason
+    assert decide(None, "", 0.1, **about).code == "unsure"
+    assert decide(None, "", 0.5, **about).kind == "answer"
+
+
+def test_one_pass_serves_answer_map_and_gate(
+    made: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(made, engine="litert")
+    engine, passes = predictor.engine, []
+
+    def counted(squares: Any) -> Outputs:
+        passes.append(len(squares))
+        return type(engine).run(engine, squares)
+
+    width = predictor.engine.run(np.zeros((1, 64, 64, 3), np.uint8)).pooled
+    assert width is not None
+    gated = _gated(made, tmp_path)
+    check = Check(
+        "not_skin",
+        "head",
+        0.5,
+        {
+            "mean": np.zeros(width.shape[1]),
+            "spread": np.ones(width.shape[1]),
+            "kernel": np.zeros(width.shape[1]),
+            "bias": np.ones(1),
+        },
+    )
+    Gate((check,)).save(tmp_path / GATE)
+    facts = {"gate": {"checks": Gate((check,)).facts()}, "quality": OPEN}
+    predictor = Predictor(replace(gated, manifest=gated.manifest | facts))
+    monkeypatch.setattr(engine, "run", counted)
+    predictor._engine = engine
+    (result,) = predictor.predict([GOOD])
+    assert passes == [1]
+    assert result.reason_code == "not_skin"
+    assert sum(result.probabilities.values()) == pytest.approx(1)
+    assert result.map_for("acne").shape == result.evidence.shape[:2]
+    assert result.embedding.shape == (1280,)
 
 
 def test_the_temperature_cools_or_warms_the_answer(made: Release) -> None:
