@@ -124,6 +124,7 @@ def _mechanism(manifest: Mapping[str, Any], labels: LabelSet) -> Grid:
         ("When", "after the clinician has written down an own opinion"),
         ("Network", f"{scale}, fine-tuned from ImageNet weights"),
         ("Calibration", _calibration(manifest)),
+        ("Before an answer", _gates(manifest)),
     )
     return Grid("How it works", ("fact", "value"), rows)
 
@@ -133,6 +134,11 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
     if temperature is None:
         return _UNKNOWN
     return f"temperature {temperature:.3f}, fitted on the calibration part"
+
+
+def _gates(manifest: Mapping[str, Any]) -> str:
+    checks = (("quality", words.GATES_QUALITY), ("gate", words.GATES_OUTSIDE))
+    return "; ".join(said for key, said in checks if key in manifest) or _UNKNOWN
 
 
 def _use(labels: LabelSet) -> tuple[Block, ...]:

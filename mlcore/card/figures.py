@@ -18,6 +18,7 @@ _SLICE_KINDS = {"sex": "Sex", "age_band": "Age", "site": "Site", "source": "Sour
 # Shortfalls that a reader must be told of, not left to find.
 _LOW_RECALL = 0.5
 _MOST_CALIBRATION_ERROR = 0.05
+_LEAST_SENSITIVITY = 0.9
 
 
 def figure_blocks(
@@ -37,6 +38,7 @@ def figure_blocks(
         Grid("Measures", ("measure", *parts.values()), _measures(metrics, parts)),
         Paragraph(words.INTERVALS),
         Paragraph(words.BINNING),
+        *([Paragraph(words.BEFORE_GATES)] if "gate" in manifest else []),
         *_operating_point(manifest, metrics, parts),
         *(
             Grid(f"By label, {name}", _LABEL_HEAD, _labels(metrics[part], labels))
@@ -66,6 +68,12 @@ def shortfalls(metrics: Mapping[str, Any], labels: LabelSet) -> tuple[str, ...]:
             if sum(row)
         ]
         found += [sentence for recall, sentence in sorted(recalls) if recall < _LOW_RECALL]
+    caught = test.get("operating_point", {}).get("malignant_sensitivity", {}).get("value")
+    if caught is not None and caught < _LEAST_SENSITIVITY:
+        found.append(
+            f"At the triage threshold {(1 - caught) * 100:.0f} % of the malignant or pre-malignant test "
+            "images raise no suspicion."
+        )
     error = test.get("figures", {}).get("calibration_error", {}).get("value")
     if error is not None and error > _MOST_CALIBRATION_ERROR:
         expected = test.get("reliability", {}).get("expected_if_calibrated")
@@ -139,12 +147,14 @@ def _operating_point(
         figures = [metrics[part]["operating_point"].get(code) for part in shown]
         if any(figures):
             rows.append((name, *(share(f) if f else _NOT_MEASURED for f in figures)))
+    own = " In the cross-validation each fold's come from the other folds."
     return [
         Paragraph(
             f"An answer is given where the first label has {manifest['answer_threshold']:.3f} or "
             "more; otherwise the network cannot say. Suspicion of a malignant or pre-malignant "
             "lesion is raised where their probabilities sum to "
             f"{manifest['triage_threshold']:.3f} or more. Both were chosen on the calibration part."
+            + (own if "cross_validation" in shown else "")
         ),
         Grid("At the thresholds as shipped", ("measure", *shown.values()), tuple(rows)),
     ]

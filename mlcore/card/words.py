@@ -53,6 +53,12 @@ INTERVALS = (
     "and near-duplicates are drawn together; where every resample says 0 or 1, Wilson's interval "
     "over the groups). Fewer than 30 images are too few to say."
 )
+BEFORE_GATES = (
+    "Everything here is measured of the network's own answers; the gates that refuse a picture "
+    "before an answer have a table of their own."
+)
+GATES_QUALITY = "image quality: blur, exposure and contrast, with a hint how to take a better one"
+GATES_OUTSIDE = "whether the picture is skin, and of a kind that the network was trained on"
 DATA = {
     "isic9": (
         "Nine-class set of dermoscopic images of the ISIC Archive, curated: files that carry two "

@@ -87,6 +87,28 @@ def test_no_page_scrolls_sideways(site: Installation, browser: Browser, width: i
         assert window.problems == []
 
 
+def test_the_plots_of_a_network_follow_the_colours(site: Installation, browser: Browser) -> None:
+    colour = "getComputedStyle(document.querySelector('svg .plot-main')).color"
+    seen = set()
+    for colours in ("light", "dark"):
+        with visitor(browser, site, width=360, colours=colours) as window:
+            page = window.page
+            window.sign_in(CLINICIAN)
+            open_result(window)
+            page.locator("main a[href^='/models/']").first.click()
+            drawing = page.get_by_role("img", name=re.compile("Confusion matrix, test images"))
+            expect(drawing).to_be_visible()
+            seen.add(page.evaluate(colour))
+            table = page.get_by_role("region", name="Confusion matrix, test images")
+            expect(table).to_be_hidden()
+            page.locator("figure summary").first.focus()
+            page.keyboard.press("Enter")
+            expect(table).to_be_visible()
+            assert not window.scrolls_sideways()
+            assert window.problems == []
+    assert len(seen) == 2
+
+
 def test_the_picture_obeys_the_keyboard(site: Installation, browser: Browser) -> None:
     with visitor(browser, site) as window:
         page = window.page

@@ -103,6 +103,8 @@ def test_shortfalls_are_said_and_not_left_to_be_found(table: dict[str, Any]) -> 
     error = table["figures"]["calibration_error"]["value"]
     assert error == pytest.approx(0.15)
     assert f"- On the test images the probabilities are off by {error:.2f} on average" in card
+    missed = "- At the triage threshold 62 % of the malignant or pre-malignant test images"
+    assert missed in card
     fall = "- Balanced accuracy falls from 0.85 on the validation images to 0.60 on the test images"
     assert fall in card
     # Within what chance allows nothing has fallen.
@@ -131,10 +133,21 @@ def test_what_newer_releases_measure_is_shown(table: dict[str, Any]) -> None:
     card = render_card(MANIFEST, metrics)
     assert "| measure | test | cross-validation, 5 folds | validation | calibration |" in card
     assert "**By label, cross-validation, 5 folds**" in card
+    assert "each fold's come from the other folds" in card
     assert "9445 images" in card
     assert "| Recall, Melanoma (mel) | 0.960 (0.940 to 0.975) |" in card
     assert "| not skin | 500 | 96 % (94 to 98 %) | 0 % | 4 % |" in card
     assert "| Sex: male | 20 | too few to say | too few to say | too few to say |" in card
+
+
+def test_the_gates_are_told_of_where_there_are_any(table: dict[str, Any]) -> None:
+    plain = render_card(MANIFEST, _metrics(table))
+    assert "| Before an answer | not recorded |" in plain
+    assert "gates that refuse" not in plain
+    gated = render_card(MANIFEST | {"gate": {}, "quality": {}}, _metrics(table))
+    assert "image quality: blur, exposure and contrast" in gated
+    assert "whether the picture is skin" in gated
+    assert "gates that refuse" in gated
 
 
 def test_a_release_says_its_own_data_and_weak_spots(table: dict[str, Any]) -> None:
