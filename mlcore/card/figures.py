@@ -71,8 +71,8 @@ def shortfalls(metrics: Mapping[str, Any], labels: LabelSet) -> tuple[str, ...]:
     caught = test.get("operating_point", {}).get("malignant_sensitivity", {}).get("value")
     if caught is not None and caught < _LEAST_SENSITIVITY:
         found.append(
-            f"At the triage threshold {(1 - caught) * 100:.0f} % of the malignant or pre-malignant test "
-            "images raise no suspicion."
+            f"At the triage threshold {(1 - caught) * 100:.0f} % of the malignant or pre-malignant "
+            "test images raise no suspicion."
         )
     error = test.get("figures", {}).get("calibration_error", {}).get("value")
     if error is not None and error > _MOST_CALIBRATION_ERROR:
