@@ -94,7 +94,7 @@ def slices(  # noqa: PLR0913 - the arguments of evaluate, the facts and the thre
         truth: (n,) indices of the labels.
         chances: (n, labels) calibrated probabilities.
         groups: one group an image.
-        facts: what :func:`slice_facts` returns; kinds that it does not name are left out.
+        facts: what :func:`slice_facts` returns; a kind that is known of no image is left out.
         triage: suspicion is raised from this summed probability of malignant labels on; one for
             all images, or one an image (n,).
         measured_on: the images, in words: ``validation folds``.
@@ -114,7 +114,7 @@ def slices(  # noqa: PLR0913 - the arguments of evaluate, the facts and the thre
             for name, i in _members(kind, facts)
         ]
         for kind in KINDS
-        if facts and kind in facts[0]
+        if {fact.get(kind, UNKNOWN) for fact in facts} - {UNKNOWN}
     }
     return {"measured_on": measured_on, "images": len(truth), "kinds": kinds}
 

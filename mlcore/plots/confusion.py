@@ -46,8 +46,8 @@ def confusion_plot(
     right = sum(row[k] for k, row in enumerate(matrix))
     description = (
         f"Of {sum(map(sum, matrix))} images {right} were given their own label first. Each row is "
-        "a true label, each column a first answer; the darker a cell, the greater its share of "
-        "the row."
+        "a true label, each column a first answer; the stronger a cell's shade, the greater its "
+        "share of the row."
     )
     table = Table(
         ("Truth", *(f"said {label.lower()}" for label in names), "recall"),

@@ -259,13 +259,14 @@ def test_slices_say_nothing_about_fewer_than_thirty() -> None:
     guess[:10] = nevus
     chances = np.full((100, 9), 0.01)
     chances[np.arange(100), guess] = 0.92
-    facts = [{"sex": "female", "age_band": "75 and over"}] * 80
-    facts += [{"sex": "unknown", "age_band": "under 30"}] * 20
+    facts = [{"sex": "female", "age_band": "75 and over", "site": "unknown"}] * 80
+    facts += [{"sex": "unknown", "age_band": "under 30", "site": "unknown"}] * 20
     groups = [str(n) for n in range(100)]
     table = slices("isic9", truth, chances, groups, facts, triage=0.5, measured_on="by hand")
     assert (table["measured_on"], table["images"]) == ("by hand", 100)
     assert [row["name"] for row in table["kinds"]["age_band"]] == ["under 30", "75 and over"]
-    assert "site" not in table["kinds"]
+    # Nobody wrote down a site, and a source was not asked for.
+    assert sorted(table["kinds"]) == ["age_band", "sex"]
     women, nobody = table["kinds"]["sex"]
     assert (women["name"], women["images"], women["malignant"], women["labels"]) == (
         "female",
