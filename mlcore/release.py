@@ -23,13 +23,25 @@ from mlcore.calibrate import (
     risk_coverage,
 )
 from mlcore.card import render_card
+from mlcore.data.outside import DEVELOPMENT, HELD_OUT
 from mlcore.data.splits import digest_of
+from mlcore.detectors import Features
 from mlcore.evaluate import evaluate, operating_point, softmax
+from mlcore.gating import (
+    MOST_OWN,
+    Rules,
+    features_of,
+    gate_facts,
+    make_gate,
+    measure_gates,
+    spread_over,
+)
 from mlcore.golden import TOLERANCE, same_ranking, write_golden
 from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_released, round_to_half
 from mlcore.networks.efficientnet_lite import SCALES
+from mlcore.outside import GATE
 from mlcore.plots import render_plots
 from mlcore.quality import QualityLimits, measure
 
@@ -41,6 +53,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
     from mlcore.bundle import Release
+    from mlcore.data.outside import OutsidePictures
+    from mlcore.gating import Run
+    from mlcore.outside import Gate
     from mlcore.train.loop import Pictures, Trained
     from mlcore.train.recipes import Recipe
 
@@ -69,6 +84,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     seed: int,
     test_looks: int,
     cross_validation: dict[str, Any] | None = None,
+    outside: dict[str, OutsidePictures] | None = None,
 ) -> Release:
     """Make a release folder from a finished run.
 
@@ -85,6 +101,8 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         seed: of the run.
         test_looks: how often the test split has been looked at, this time included.
         cross_validation: figures of :func:`mlcore.train.cross_figures.cross_figures`.
+        outside: both halves of :func:`mlcore.data.outside.load_outside`; None makes a release
+            without a gate.
 
     Raises:
         ParityError: the serving file disagrees with the Keras network.
@@ -107,7 +125,9 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     calibration = parts["calibration"]
     temperature = round(fit_temperature(logits["calibration"], calibration.labels), 6)
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
-    chosen = choose_threshold(calibration.labels, chances["calibration"])
+    limits = _quality_limits(parts["train"])
+    gate, held = (None, None) if outside is None else _gate(model, recipe, parts, outside)
+    chosen = choose_threshold(calibration.labels, chances["calibration"], held=held)
     bad = np.array([label.malignant for label in labels.labels])
     triage = choose_triage_threshold(
         bad[calibration.labels], chances["calibration"][:, bad].sum(axis=1)
@@ -123,6 +143,14 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     metrics["calibration"]["risk_coverage"] = risk_coverage(
         calibration.labels, chances["calibration"]
     )
+    if gate is not None and outside is not None:
+        metrics["outside"] = measure_gates(
+            _runner(model),
+            recipe.side,
+            Rules(recipe.label_set, gate, limits, temperature, chosen["threshold"]),
+            outside[HELD_OUT],
+            {name: _images(parts[name]) for name in logits},
+        )
     manifest = {
         "label_set": recipe.label_set,
         "version": version,
@@ -137,7 +165,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
             "on_calibration": chosen,
         },
         "triage_threshold": triage,
-        "quality": asdict(_quality_limits(parts["train"])),
+        "quality": asdict(limits),
         "recipe": recipe.as_dict(),
         "seed": seed,
         "best_epoch": trained.best_epoch,
@@ -151,7 +179,12 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         "licence": "Research build: trained on images under CC BY-NC and CC BY-NC-ND licences.",
     }
 
+    if gate is not None and outside is not None:
+        manifest["gate"] = gate_facts(gate, outside[DEVELOPMENT])
+
     def fill(folder: Path) -> None:
+        if gate is not None:
+            gate.save(folder / GATE)
         model.save(folder / "model.keras")
         _compress(folder / "model.keras")
         # The parity is that of the files as they are shipped, loaded as they will be.
@@ -173,9 +206,49 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         (folder / "metrics.json").write_text(
             json.dumps(everything, indent=1) + "\n", encoding="utf-8"
         )
-        (folder / "card.md").write_text(render_card(manifest, metrics, plots=drawn), encoding="utf-8")
+        (folder / "card.md").write_text(
+            render_card(manifest, metrics, plots=drawn), encoding="utf-8"
+        )
 
     return write_release(releases, manifest, fill)
+
+
+def _runner(model: keras.Model) -> Run:
+    """Return what the gates ask of the network."""
+
+    def run(squares: NDArray[np.uint8]) -> Features:
+        out = model.predict_on_batch(squares.astype(np.float32))
+        return Features(*(np.asarray(out[name]) for name in ("logits", "pooled", "embedding")))
+
+    return run
+
+
+def _gate(
+    model: keras.Model,
+    recipe: Recipe,
+    parts: dict[str, Pictures],
+    outside: dict[str, OutsidePictures],
+) -> tuple[Gate, NDArray[np.bool_]]:
+    """Return the gate, and which calibration pictures it holds back."""
+    own = parts["train"].subset(spread_over(len(parts["train"]), MOST_OWN))
+    run = _runner(model)
+    calibration = features_of(run, _images(parts["calibration"]), recipe.side)
+    gate = make_gate(
+        run,
+        recipe.label_set,
+        recipe.side,
+        own=features_of(run, _images(own), recipe.side),
+        labels=own.labels,
+        calibration=calibration,
+        development=outside[DEVELOPMENT],
+    )
+    return gate, np.array([verdict != "" for verdict in gate.verdicts(calibration)])
+
+
+def _images(part: Pictures) -> list[Picture]:
+    from PIL import Image  # noqa: PLC0415 - one use
+
+    return [Image.fromarray(array) for array in part.arrays]
 
 
 def _answers(model: keras.Model, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -193,9 +266,7 @@ def _spread(count: int) -> NDArray[np.int64]:
 
 
 def _quality_limits(training: Pictures) -> QualityLimits:
-    from PIL import Image  # noqa: PLC0415 - one use
-
-    measured = [measure(Image.fromarray(array)) for array in training.arrays]
+    measured = [measure(image) for image in _images(training)]
 
     def quantile(name: str, share: float) -> float:
         return float(np.quantile([getattr(quality, name) for quality in measured], share))

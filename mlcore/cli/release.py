@@ -18,6 +18,8 @@ from mlcore.cli.options import (
     pictures,
     run_folder,
 )
+from mlcore.data.outside import load_outside
+from mlcore.data.sets import data_root
 from mlcore.train.recipes import recipe_named
 from mlcore.train.run import RunError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
 
     from mlcore.cli.options import Commands
+    from mlcore.data.outside import OutsidePictures
     from mlcore.train.recipes import Recipe
 
 
@@ -67,9 +70,16 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         test_looks=options.test_looks,
         cross_validation=_cross_validation(options, recipe),
+        outside=_outside(options, recipe),
     )
     print(f"released {made.key} {made.version}: {made.folder}")  # noqa: T201 - the result
     return 0
+
+
+def _outside(options: argparse.Namespace, recipe: Recipe) -> dict[str, OutsidePictures] | None:
+    """Return the pictures for the gate; a root without them gives a release without a gate."""
+    root = data_root(options.data)
+    return load_outside(root, recipe.label_set) if (root / "outside").is_dir() else None
 
 
 def _cross_validation(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
