@@ -129,13 +129,16 @@ def _judge_copies(
     verdicts: _Verdicts,
 ) -> None:
     labels = {items[name].label for name in group}
-    wrong = {wrong_copy[pair] for pair in wrong_copy if pair <= labels}
+    rules = [pair for pair in wrong_copy if pair <= labels]
+    wrong = {wrong_copy[pair]: " and ".join(sorted(pair)) for pair in rules}
     best = min(worth(items[name].split) for name in group)
     how = {name: _evidence(name, group, inside) for name in group}
     left = []
     for name in group:
         if items[name].label in wrong and worth(items[name].split):
-            verdicts.add(name, DROP, CONTRADICTORY, how[name])
+            label = items[name].label
+            rule = f"of {wrong[label]}, {label} is the wrong one by rule"
+            verdicts.add(name, DROP, CONTRADICTORY, f"{how[name]}; {rule}")
         elif worth(items[name].split) > best:
             split = next(items[n].split for n in group if worth(items[n].split) == best)
             verdicts.add(name, DROP, f"the same picture is in the {split} split", how[name])

@@ -61,7 +61,7 @@ def find_outliers(measured: Sequence[Measured]) -> Iterator[Finding]:
             says = f"{facts.plain:.0%} of {name} has exactly one colour."
             yield Finding("drawing", (name,), says)
     yield from _odd_sizes(seen)
-    yield from _odd_colours([(name, facts) for name, facts in seen if not facts.flat])
+    yield from _odd_colours([(n, f) for n, f in seen if not (f.flat or f.grey)])
     for mark in MARKS:
         marked = [(name, facts) for name, facts in seen if _has(facts, mark) and not facts.flat]
         if len(marked) <= max(1.0, USUAL * len(seen)):

@@ -1,18 +1,19 @@
 """What is wrong with the public sets, as committed facts.
 
-``curation_isic9.csv`` has one row per file that training leaves out: file, action, reason and the
-evidence (the file that shows the same picture under another label).
+``curation_isic9.csv`` is the manifest that ``python -m mlcore curate`` writes: one row per file of
+the set with action, label, reason, evidence, group and the SHA-256 of the bytes that were audited
+(see :mod:`mlcore.audit.manifest`). Training leaves out what it drops, and nothing else.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-_FIELDS = ("file", "action", "reason", "evidence")
 
 # Where one picture carries two labels, the more specific one is right: HAM10000's metadata calls
 # all 75 of the actinic keratosis ids it has "akiec", and knows none of them as a nevus.
@@ -24,16 +25,45 @@ WRONG_COPY = {
 }
 
 
+def manifest_path(key: str) -> Path:
+    """Return where the curation manifest of a set is committed, if it has one."""
+    return _FOLDER / f"curation_{key}.csv"
+
+
 @cache
+def _dropped(key: str) -> dict[str, str]:
+    """Return the SHA-256 of every dropped file, by name inside the set."""
+    path = manifest_path(key)
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {row["file"]: row["sha256"] for row in rows if row["action"] == "drop"}
+
+
 def dropped_files(key: str) -> frozenset[str]:
     """Return the names (``isic9/train/nevus/x.jpg``) that training leaves out of a set."""
-    path = _FOLDER / f"curation_{key}.csv"
-    if not path.is_file():
-        return frozenset()
-    with path.open(encoding="utf-8", newline="") as stream:
-        return frozenset(
-            f"{key}/{row['file']}" for row in csv.DictReader(stream) if row["action"] == "drop"
-        )
+    return frozenset(f"{key}/{name}" for name in _dropped(key))
+
+
+def mistaken_drops(root: Path, key: str) -> list[str]:
+    """Return the files that have a dropped file's name but are not the file that was meant.
+
+    Args:
+        root: the data root.
+        key: the label set.
+    """
+    return [
+        f"{key}/{name}"
+        for name, sha256 in sorted(_dropped(key).items())
+        if (path := root / key / name).is_file()
+        and hashlib.sha256(path.read_bytes()).hexdigest() != sha256
+    ]
+
+
+def forget() -> None:
+    """Read the manifests again at the next question: one was written."""
+    _dropped.cache_clear()
 
 
 def near_duplicate_groups(root: Path) -> list[list[str]]:
@@ -46,43 +76,3 @@ def near_duplicate_groups(root: Path) -> list[list[str]]:
         for row in csv.DictReader(stream):
             groups[row["group"]].append(row["image"])
     return list(groups.values())
-
-
-def curate_isic9(root: Path) -> list[dict[str, str]]:
-    """Work out which files of ``isic9/train`` to leave out, and why.
-
-    Returns:
-        Rows of the manifest, sorted by file.
-    """
-    rows = []
-    for group in near_duplicate_groups(root):
-        labels = {image.split("/")[1] for image in group}
-        wrong = WRONG_COPY["isic9"].get(frozenset(labels))
-        tested = [image for image in group if image.startswith("test/")]
-        keep = min(group, key=lambda image: (not image.startswith("test/"), image))
-        for image in group:
-            if image.startswith("test/"):
-                continue
-            others = [other for other in group if other != image]
-            if wrong is not None and image.split("/")[1] == wrong:
-                reason = "contradictory label: the same picture stands under another label"
-            elif tested:
-                reason = "the same picture is in the test split"
-            elif len(labels) == 1 and image != keep:
-                reason = "repeats another picture of the same label"
-            else:
-                continue
-            evidence = " ".join(others)
-            rows.append({"file": image, "action": "drop", "reason": reason, "evidence": evidence})
-    return sorted(rows, key=lambda row: row["file"])
-
-
-def write_manifest(rows: list[dict[str, str]], key: str) -> Path:
-    """Write the manifest of a set and return its path."""
-    path = _FOLDER / f"curation_{key}.csv"
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, _FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    dropped_files.cache_clear()
-    return path

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlcore.data.archives import HAM10000, archive_of
-from mlcore.data.curation import dropped_files
+from mlcore.data.curation import dropped_files, mistaken_drops
 from mlcore.imaging import ImageError, load_picture
 from mlcore.labels import LabelSet, label_set
 
@@ -129,6 +129,12 @@ def read_folder_set(root: Path, key: str, *, curated: bool = True) -> list[Recor
     """
     labels = label_set(key)
     dropped = dropped_files(key) if curated else frozenset()
+    for name in mistaken_drops(root, key) if curated else []:
+        msg = (
+            f"{root / name} is not the file that the curation manifest drops (other SHA-256). Put "
+            "the published file back, or run python -m mlcore curate on this copy of the set."
+        )
+        raise DataError(msg)
     records = [record for split in ("train", "test") for record in _split(root, labels, split)]
     return [record for record in records if record.name not in dropped]
 

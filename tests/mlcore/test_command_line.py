@@ -17,7 +17,6 @@ from mlcore.cli import main
 from mlcore.drawing import draw_clinical
 from mlcore.labels import label_set
 from mlcore.train.recipes import RECIPES, Stage
-from tests.mlcore.sets import make_folder_set, make_published_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +165,7 @@ def test_the_module_is_a_program() -> None:
         timeout=60,
         check=True,
     )
-    for command in ("predict", "train", "release", "evaluate", "verify", "curate"):
+    for command in ("predict", "train", "release", "evaluate", "verify", "audit", "curate"):
         assert command in done.stdout
 
 
@@ -312,18 +311,3 @@ def test_ctrl_c_says_that_nothing_is_lost(run: Any, monkeypatch: pytest.MonkeyPa
     status, _, errors = run("train", "--recipe", "clinical5_lite0")
     assert status == 130
     assert "the same command goes on from here" in errors
-
-
-def test_curate_writes_the_manifest(
-    tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlcore.data import curation
-
-    make_folder_set(tmp_path, "isic9", train=1, test=1)
-    make_published_groups(tmp_path, [["train/actinic keratosis/b.jpg", "train/nevus/b.jpg"]])
-    monkeypatch.setattr(curation, "_FOLDER", tmp_path)
-    status, lines, _ = run("curate", "--data", tmp_path)
-    assert status == 0
-    assert lines[0].startswith("1 files left out of training")
-    assert "train/nevus/b.jpg,drop,contradictory" in (tmp_path / "curation_isic9.csv").read_text()
-    curation.dropped_files.cache_clear()

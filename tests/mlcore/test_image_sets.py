@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mlcore.audit.manifest import CONTRADICTORY, Row, read_manifest, write_manifest
 from mlcore.data import curation
-from mlcore.data.curation import curate_isic9, dropped_files, write_manifest
 from mlcore.data.sets import (
     HAM_LABELS,
     DataError,
@@ -21,19 +21,21 @@ from mlcore.data.sets import (
     read_picture,
 )
 from mlcore.labels import label_set
-from tests.mlcore.sets import make_folder_set, make_ham, make_published_groups, put
+from tests.mlcore.sets import make_folder_set, make_ham, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlcore.data.sets import Record
 
 
 @pytest.fixture
 def own_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Let the curation manifest be read and written elsewhere."""
     monkeypatch.setattr(curation, "_FOLDER", tmp_path)
-    dropped_files.cache_clear()
+    curation.forget()
     yield tmp_path
-    dropped_files.cache_clear()
+    curation.forget()
 
 
 def test_every_image_of_a_set_becomes_a_record(tmp_path: Path) -> None:
@@ -121,59 +123,51 @@ def test_ham10000_gives_the_diagnoses_that_fit_a_label(tmp_path: Path) -> None:
     assert "akiec" not in HAM_LABELS
 
 
-def test_curation_keeps_the_right_copy_and_never_touches_the_test_split(
-    tmp_path: Path, own_manifest: Path
-) -> None:
-    make_published_groups(
-        tmp_path,
-        [
-            ["test/actinic keratosis/a.jpg", "train/nevus/a.jpg"],
-            ["train/actinic keratosis/b.jpg", "train/nevus/b.jpg"],
-            ["train/melanoma/c.jpg", "train/seborrheic keratosis/c.jpg"],
-            ["train/nevus/d.jpg", "train/nevus/e.jpg"],
-            ["test/nevus/f.jpg", "train/nevus/g.jpg"],
-            ["train/dermatofibroma/h.jpg", "train/vascular lesion/i.jpg"],
-        ],
-    )
-    rows = curate_isic9(tmp_path)
-    assert [(row["file"], row["reason"].split(":")[0]) for row in rows] == [
-        ("train/melanoma/c.jpg", "contradictory label"),
-        ("train/nevus/a.jpg", "contradictory label"),
-        ("train/nevus/b.jpg", "contradictory label"),
-        ("train/nevus/e.jpg", "repeats another picture of the same label"),
-        ("train/nevus/g.jpg", "the same picture is in the test split"),
-    ]
-    assert rows[0]["evidence"] == "train/seborrheic keratosis/c.jpg"
-    assert write_manifest(rows, "isic9") == own_manifest / "curation_isic9.csv"
-    assert dropped_files("isic9") == {f"isic9/{row['file']}" for row in rows}
-    assert dropped_files("clinical5") == frozenset()
+def _drop(root: Path, record: Record, own_manifest: Path) -> None:
+    sha256 = hashlib.sha256(record.path.read_bytes()).hexdigest()
+    name = record.path.relative_to(root / record.source).as_posix()
+    row = Row(name, "drop", "acne", "blurred", "seen", "", sha256)
+    write_manifest([row], own_manifest / f"curation_{record.source}.csv")
+    curation.forget()
 
 
 def test_what_the_manifest_drops_is_not_read(tmp_path: Path, own_manifest: Path) -> None:
     make_folder_set(tmp_path, "clinical5", train=2, test=1)
     whole = read_folder_set(tmp_path, "clinical5")
     first = next(r for r in whole if r.split == "train")
-    row = {
-        "file": first.name.removeprefix("clinical5/"),
-        "action": "drop",
-        "reason": "blurred",
-        "evidence": "",
-    }
-    assert write_manifest([row], "clinical5").parent == own_manifest
+    _drop(tmp_path, first, own_manifest)
     assert [r.name for r in read_folder_set(tmp_path, "clinical5")] == [
         r.name for r in whole if r is not first
     ]
     assert read_folder_set(tmp_path, "clinical5", curated=False) == whole
 
 
+def test_another_file_under_a_dropped_name_is_said_and_not_dropped(
+    tmp_path: Path, own_manifest: Path
+) -> None:
+    make_folder_set(tmp_path, "clinical5", train=2, test=1)
+    first = next(r for r in read_folder_set(tmp_path, "clinical5") if r.split == "train")
+    _drop(tmp_path, first, own_manifest)
+    put(first.path, seed=77)
+    with pytest.raises(DataError, match="is not the file that the curation manifest drops") as said:
+        read_folder_set(tmp_path, "clinical5")
+    assert first.path.name in str(said.value)
+    assert len(read_folder_set(tmp_path, "clinical5", curated=False)) == 15
+
+
 def test_the_committed_manifest_names_what_the_sets_notes_count() -> None:
-    path = Path(curation.__file__).parent / "curation_isic9.csv"
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    contradictory = [row for row in rows if row["reason"].startswith("contradictory")]
-    by_label = [row["file"].split("/")[1] for row in contradictory]
+    rows = read_manifest(curation.manifest_path("isic9"))
+    assert len(rows) == 2241 + 118
+    assert [row.file for row in rows] == sorted({row.file for row in rows})
+    assert all(len(row.sha256) == 64 for row in rows)
+    dropped = [row for row in rows if row.action == "drop"]
+    assert all(row.file.startswith("train/") and row.evidence for row in dropped)
+    contradictory = [row for row in dropped if row.reason == CONTRADICTORY]
+    by_label = [row.label for row in contradictory]
     # 77 actinic keratoses stand in train/nevus too, 78 seborrheic keratoses in train/melanoma;
     # one of the latter stands there twice.
     assert (by_label.count("nevus"), by_label.count("melanoma")) == (77, 79)
-    assert all(row["file"].startswith("train/") and row["evidence"] for row in rows)
-    assert len({row["file"] for row in rows}) == len(rows)
+    assert len(dropped) == len(contradictory) + 6
+    # The kept copy of every dropped picture is in the manifest too, in the same group.
+    kept = {row.group for row in rows if row.action != "drop"}
+    assert all(row.group in kept for row in dropped)
