@@ -17,6 +17,7 @@ from mlcore.audit.pairs import NEAR_BITS, Pair, find_pairs
 from mlcore.audit.tables import Told, read_table
 from mlcore.data.curation import WRONG_COPY
 from mlcore.data.hashing import Groups
+from mlcore.data.sets import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,7 @@ class Question:
         wrong_copy: which of two labels is the wrong one where a picture stands under both.
         curated: a manifest; what it drops is left out, what it relabels is read so, and what a
             person has looked at and kept is not brought up again.
+        beside: other folders of pictures that will be used together with this one.
         bits: how far hashes may be apart, see :func:`mlcore.audit.pairs.find_pairs`.
     """
 
@@ -44,6 +46,7 @@ class Question:
     tables: tuple[Path, ...] = ()
     wrong_copy: Mapping[frozenset[str], str] | None = None
     curated: Path | None = None
+    beside: tuple[Path, ...] = ()
     bits: int = NEAR_BITS
 
 
@@ -97,6 +100,7 @@ def audit(question: Question, *, tell: Callable[[str, int, int], None] | None = 
     measured = tuple(entry for entry in every if entry.picture)
     pairs = tuple(find_pairs(measured, bits=question.bits, tell=_step(tell, "comparing")))
     items = {entry.item.name: entry.item for entry in measured}
+    shared = _shared(question, measured, tell)
     findings = in_order(
         [
             *_files(measured, layout),
@@ -104,6 +108,7 @@ def audit(question: Question, *, tell: Callable[[str, int, int], None] | None = 
             *find_copies(items, pairs, told.lesion),
             *find_lesions(items, told.group, pairs),
             *_disagreements(items, told),
+            *_elsewhere(items, shared),
             *find_name_clashes(measured, pairs),
             *find_outliers(measured),
             *find_shortcuts(measured),
@@ -112,7 +117,7 @@ def audit(question: Question, *, tell: Callable[[str, int, int], None] | None = 
     if manifest:
         accepted = accepted_files(manifest)
         findings = [f for f in findings if not f.files or not accepted.issuperset(f.files)]
-    groups = _groups(items, pairs, told)
+    groups = _groups(items, [*pairs, *shared], told)
     rules = question.wrong_copy
     if rules is None:
         rules = WRONG_COPY.get(question.labels.key, {}) if question.labels else {}
@@ -133,6 +138,35 @@ def _step(
     tell: Callable[[str, int, int], None] | None, name: str
 ) -> Callable[[int, int], None] | None:
     return (lambda done, whole: tell(name, done, whole)) if tell else None
+
+
+def _shared(
+    question: Question,
+    measured: Sequence[Measured],
+    tell: Callable[[str, int, int], None] | None,
+) -> list[Pair]:
+    """Return the pairs of which one file is in another folder; its name is ``folder:name``."""
+    others: list[Measured] = []
+    for root in question.beside:
+        layout = read_layout(root)
+        if layout.root.resolve() == question.root.resolve():
+            msg = f"{root} is the audited folder itself; name another set to compare it with."
+            raise DataError(msg)
+        named = [replace(i, name=f"{layout.root.resolve().name}:{i.name}") for i in layout.items]
+        others += [e for e in measure(named, tell=_step(tell, "beside")) if e.picture]
+    if not others:
+        return []
+    own = {entry.item.name for entry in measured}
+    both = find_pairs([*measured, *others], bits=question.bits, tell=_step(tell, "sets"))
+    return [pair for pair in both if (pair.first in own) != (pair.second in own)]
+
+
+def _elsewhere(items: Mapping[str, Item], shared: Sequence[Pair]) -> list[Finding]:
+    found = []
+    for pair in shared:
+        name = pair.first if pair.first in items else pair.second
+        found.append(Finding("elsewhere", (name,), f"{name} {pair.words(name)}."))
+    return found
 
 
 def _told(question: Question, layout: Layout) -> tuple[Told, list[str]]:

@@ -115,6 +115,13 @@ _KINDS = (
         "Keep one of each; the manifest drops the others.",
     ),
     Kind(
+        "elsewhere",
+        "Pictures that another set holds too",
+        DECIDE,
+        "Once the sets are used together, a copy is trained on here and tested on there.",
+        "Leave one of the copies out, or keep both on the same side of every split.",
+    ),
+    Kind(
         "tiny_class",
         "Classes with very few pictures",
         DECIDE,

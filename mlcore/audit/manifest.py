@@ -37,6 +37,7 @@ _REASONS = {
     "border": "has black or white bars",
     "dark_corners": "has black corners",
     "group_labels": "another photograph of the lesion has another label",
+    "elsewhere": "another set holds the same picture",
     "name_clash": "another picture has the same name",
     "suffix": "its name says another format",
 }

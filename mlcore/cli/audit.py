@@ -54,6 +54,14 @@ def add(commands: Commands) -> None:
         help="a table with lesion_id, group or diagnosis by file; may be given several times",
     )
     command.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="another set that will be used together with this one; say which pictures it shares",
+    )
+    command.add_argument(
         "--label-set", choices=sorted(LABEL_SETS), help="the classes must be labels of this set"
     )
     command.add_argument(
@@ -100,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
         tables=tuple(options.tables),
         wrong_copy=_rules(options.wrong_label),
         curated=options.curated,
+        beside=tuple(options.beside),
         bits=options.bits,
     )
     done = audit(question, tell=progress(sys.stderr))

@@ -277,6 +277,26 @@ def test_a_turned_thumbnail_is_what_its_hash_saw() -> None:
     assert likeness_of(thumb, np.full_like(thumb, 90)) == 0
 
 
+def test_a_picture_that_another_set_holds_too(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "archive"
+    with Image.open(root / TRAINED) as image:
+        put_picture(other / "00.jpg", image.resize((90, 90)), "JPEG", quality=80)
+    put_picture(other / "01.png", skin(300))
+    # Copies inside the set are found as without the other one.
+    shutil.copy(root / TRAINED, root / OTHER_CLASS)
+    done = audit(Question(root, beside=(other,)))
+    assert [(f.kind, f.files) for f in done.findings] == [
+        ("contradiction", (OTHER_CLASS, TRAINED)),
+        ("elsewhere", (OTHER_CLASS,)),
+    ]
+    assert "looks like archive:00.jpg" in done.findings[1].says
+    assert len(done.rows) == 49
+    assert done.groups[TRAINED] == OTHER_CLASS
+    assert "another set holds the same picture" in _action(done, OTHER_CLASS)[1]
+    with pytest.raises(DataError, match="is the audited folder itself"):
+        audit(Question(root, beside=(root,)))
+
+
 # --- classes
 
 
