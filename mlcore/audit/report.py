@@ -27,7 +27,7 @@ _STYLE = (
     "li{overflow-wrap:anywhere}"
 )
 _BLIND = (
-    "Not found: a part cut out of another picture, a picture turned by less than a quarter, other "
+    "Not found for certain: a cropped copy, a copy turned by less than a quarter. Not found: other "
     "photographs of a lesion that no table names, copies in sets that were not compared, and a "
     "label that is wrong on every copy of a picture."
 )
