@@ -19,7 +19,7 @@ from mlcore.drawing import NOT_SKIN_KINDS, draw_not_skin
 from mlcore.evaluate import softmax, wilson
 from mlcore.imaging import to_array
 from mlcore.labels import label_set
-from mlcore.outside import SHARES, Outsiders, fit_gate
+from mlcore.outside import SHARES, Outsiders
 from mlcore.quality import fault_of, measure
 
 if TYPE_CHECKING:
@@ -76,27 +76,8 @@ def spread_over(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
-def make_gate(  # noqa: PLR0913 - everything a gate is made of
-    run: Run,
-    key: str,
-    side: int,
-    *,
-    own: Features,
-    labels: NDArray[Any],
-    calibration: Features,
-    development: OutsidePictures,
-) -> Gate:
-    """Return the gate of a released network.
-
-    Args:
-        run: the network.
-        key: the label set.
-        side: of the network's input.
-        own: what it says of at most :data:`MOST_OWN` training pictures.
-        labels: (n,) index of the label of each of them.
-        calibration: what it says of the calibration split.
-        development: the half of the pictures from outside to fit on.
-    """
+def outsiders_of(run: Run, key: str, side: int, half: OutsidePictures) -> Outsiders:
+    """Return what a network says of one half of the pictures from outside, and of drawn ones."""
     modality = label_set(key).modality
     other = "clinical" if modality == "dermoscopy" else "dermoscopy"
     plain = drawn_plain_skin(seeds=_FITTED_SEEDS)
@@ -104,14 +85,13 @@ def make_gate(  # noqa: PLR0913 - everything a gate is made of
     def seen(pictures: Sequence[Picture]) -> Features:
         return features_of(run, pictures, side)
 
-    outsiders = Outsiders(
-        not_skin=seen([*development.not_skin, *_drawn_not_skin(_FITTED_SEEDS)]),
-        other_skin=seen(development.other_skin),
-        other_kind=seen(development.other_kind),
+    return Outsiders(
+        not_skin=seen([*half.not_skin, *_drawn_not_skin(_FITTED_SEEDS)]),
+        other_skin=seen(half.other_skin),
+        other_kind=seen(half.other_kind),
         drawn_own=seen(drawn_skin(modality, seeds=_FITTED_SEEDS[:1])),
         drawn_skin=seen([*drawn_skin(other, seeds=_FITTED_SEEDS[:1]), *plain]),
     )
-    return fit_gate(own, labels, calibration, outsiders)
 
 
 def gate_facts(gate: Gate, development: OutsidePictures) -> dict[str, Any]:

@@ -154,6 +154,28 @@ def load_gate(path: Path, facts: Sequence[Mapping[str, Any]]) -> Gate:
     return Gate(checks)
 
 
+def examples_for(own: Features, labels: NDArray[Any], outsiders: Outsiders) -> dict[str, Examples]:
+    """Return what each check learns from, by its name.
+
+    Args:
+        own: what the network says of training pictures.
+        labels: (n,) index of the label of each of them.
+        outsiders: what it says of everything else.
+    """
+    inside = Features.join([own, *_drawn(len(own), [outsiders.drawn_own])])
+    index = np.concatenate([labels, np.full(len(inside) - len(own), -1)])
+    skin = [own, outsiders.other_skin, outsiders.other_kind]
+    drawn = _drawn(sum(map(len, skin)), [outsiders.drawn_own, outsiders.drawn_skin])
+    # For the first check own labels are groups, and all other skin is one more.
+    all_skin = Features.join([*skin, *drawn])
+    groups = np.concatenate([labels, np.full(len(all_skin) - len(own), -1)])
+    return {
+        NOT_SKIN: Examples(all_skin, groups, outsiders.not_skin),
+        OTHER_KIND: Examples(inside, index, outsiders.other_kind),
+        LABELS: Examples(inside, index, outsiders.other_skin),
+    }
+
+
 def fit_gate(
     own: Features, labels: NDArray[Any], calibration: Features, outsiders: Outsiders
 ) -> Gate:
@@ -165,18 +187,14 @@ def fit_gate(
         calibration: what it says of the calibration split, which the thresholds are set on.
         outsiders: what it says of the development half of everything else.
     """
-    inside = Features.join([own, *_drawn(len(own), [outsiders.drawn_own])])
-    index = np.concatenate([labels, np.full(len(inside) - len(own), -1)])
-    skin = [own, outsiders.other_skin, outsiders.other_kind]
-    amount = sum(map(len, skin))
-    all_skin = Features.join([*skin, *_drawn(amount, [outsiders.drawn_own, outsiders.drawn_skin])])
-    anything = np.full(len(all_skin), -1)
-    checks = [
-        _checked(NOT_SKIN, "head", Examples(all_skin, anything, outsiders.not_skin), calibration),
-        _checked(OTHER_KIND, "head", Examples(inside, index, outsiders.other_kind), calibration),
-        _best(Examples(inside, index, outsiders.other_skin), calibration),
-    ]
-    return Gate(tuple(checks))
+    examples = examples_for(own, labels, outsiders)
+    return Gate(
+        (
+            _checked(NOT_SKIN, "head", examples[NOT_SKIN], calibration),
+            _checked(OTHER_KIND, "head", examples[OTHER_KIND], calibration),
+            _best(examples[LABELS], calibration),
+        )
+    )
 
 
 def development_scores(name: str, examples: Examples) -> NDArray[np.float64]:

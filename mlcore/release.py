@@ -32,8 +32,8 @@ from mlcore.gating import (
     Rules,
     features_of,
     gate_facts,
-    make_gate,
     measure_gates,
+    outsiders_of,
     spread_over,
 )
 from mlcore.golden import TOLERANCE, same_ranking, write_golden
@@ -41,7 +41,7 @@ from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_released, round_to_half
 from mlcore.networks.efficientnet_lite import SCALES
-from mlcore.outside import GATE
+from mlcore.outside import GATE, fit_gate
 from mlcore.plots import render_plots
 from mlcore.quality import QualityLimits, measure
 
@@ -67,6 +67,11 @@ _QUALITY_SHARE = 0.002
 _SPREAD_OF_ANY_SKIN = 2.0
 _LUMA_OF_DARK_SKIN = 40.0
 _LUMA_OF_LIGHT_SKIN = 235.0
+# A picture with so much detail is sharp enough on any set: one more blur of a fortieth of its side
+# takes 30 % of the differences between neighbours away.
+_DETAIL_OF_ANY_PICTURE = 0.3
+# Amelanotic and scaling lesions hardly stand out; plain skin is even to about a tenth.
+_CONTRAST_OF_ANY_LESION = 0.1
 _PARITY_PICTURES = 64
 
 
@@ -125,7 +130,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     calibration = parts["calibration"]
     temperature = round(fit_temperature(logits["calibration"], calibration.labels), 6)
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
-    limits = _quality_limits(parts["train"])
+    limits = quality_limits(parts["train"])
     gate, held = (None, None) if outside is None else _gate(model, recipe, parts, outside)
     chosen = choose_threshold(calibration.labels, chances["calibration"], held=held)
     bad = np.array([label.malignant for label in labels.labels])
@@ -233,15 +238,9 @@ def _gate(
     own = parts["train"].subset(spread_over(len(parts["train"]), MOST_OWN))
     run = _runner(model)
     calibration = features_of(run, _images(parts["calibration"]), recipe.side)
-    gate = make_gate(
-        run,
-        recipe.label_set,
-        recipe.side,
-        own=features_of(run, _images(own), recipe.side),
-        labels=own.labels,
-        calibration=calibration,
-        development=outside[DEVELOPMENT],
-    )
+    outsiders = outsiders_of(run, recipe.label_set, recipe.side, outside[DEVELOPMENT])
+    known = features_of(run, _images(own), recipe.side)
+    gate = fit_gate(known, own.labels, calibration, outsiders)
     return gate, np.array([verdict != "" for verdict in gate.verdicts(calibration)])
 
 
@@ -265,7 +264,8 @@ def _spread(count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, _PARITY_PICTURES)).astype(np.int64))
 
 
-def _quality_limits(training: Pictures) -> QualityLimits:
+def quality_limits(training: Pictures) -> QualityLimits:
+    """Return bounds that hardly any of the training pictures fails, and no skin by its colour."""
     measured = [measure(image) for image in _images(training)]
 
     def quantile(name: str, share: float) -> float:
@@ -279,6 +279,10 @@ def _quality_limits(training: Pictures) -> QualityLimits:
             _LUMA_OF_LIGHT_SKIN,
         ),
         min_sharpness=round(quantile("sharpness", _QUALITY_SHARE) * 0.8, 4),
+        min_detail=min(round(quantile("detail", _QUALITY_SHARE) * 0.9, 4), _DETAIL_OF_ANY_PICTURE),
+        min_contrast=min(
+            round(quantile("contrast", _QUALITY_SHARE) * 0.9, 4), _CONTRAST_OF_ANY_LESION
+        ),
     )
 
 
