@@ -85,11 +85,13 @@ def _row(name: str, pictures: Sequence[Picture], limits: QualityLimits) -> str:
 
 def _spoilt() -> dict[str, Callable[[Picture], Picture]]:
     """Return ways to spoil a picture, by name."""
-    return (
-        {f"blurred by {percent} % of the side": partial(_blurred, percent) for percent in _BLURS}
-        | {f"moved by {percent} % of the side": partial(_moved, percent) for percent in _MOTIONS}
-        | {f"light times {factor}": partial(_lit, factor) for factor in _LIGHTS}
-    )
+    ways: dict[str, Callable[[Picture], Picture]] = {}
+    ways |= {
+        f"blurred by {percent} % of the side": partial(_blurred, percent) for percent in _BLURS
+    }
+    ways |= {f"moved by {percent} % of the side": partial(_moved, percent) for percent in _MOTIONS}
+    ways |= {f"light times {factor}": partial(_lit, factor) for factor in _LIGHTS}
+    return ways
 
 
 def _blurred(percent: float, image: Picture) -> Picture:
