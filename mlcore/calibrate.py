@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from mlcore.evaluate import softmax
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 # "Cannot say" is chosen so that at most this share of the given answers is wrong ...
@@ -18,23 +21,46 @@ TARGET_RISK = 0.15
 MIN_COVERAGE = 0.85
 # Below this many pictures a label counts by number, not in full: a handful must not decide.
 FULL_WEIGHT_FROM = 20
+# Of the pull on the offsets of the labels, in units of the mean log-likelihood: a label that a
+# hundredth of the weight belongs to is moved about half as far as its pictures ask for.
+OFFSET_STRENGTH = 0.01
+_NEWTON_STEPS = 50
+_LEAST_CURVE = 1e-9
+_LEAST_GAIN = 0.05
 
 
-def label_weights(truth: NDArray[Any]) -> NDArray[np.float64]:
+def label_weights(
+    truth: NDArray[Any], collections: Sequence[str] | None = None
+) -> NDArray[np.float64]:
     """Return a weight for every picture, summing to 1, under which labels count alike.
 
     The public sets mix labels as no clinic does (two thirds of HAM10000 are nevi), so temperature
-    and threshold are chosen as if every label were equally frequent.
+    and threshold are chosen as if every label were equally frequent. Where collections are given,
+    those of a label count alike as well: the next clinic is none of them.
 
     Args:
         truth: (n,) indices.
+        collections: (n,) where each picture comes from.
     """
     counts = np.bincount(truth)
-    weights = 1.0 / np.maximum(counts, FULL_WEIGHT_FROM)[truth]
+    weights = np.minimum(1.0, counts / FULL_WEIGHT_FROM)[truth] / counts[truth]
+    if collections is not None:
+        weights = np.zeros(len(truth))
+        names = np.asarray(collections)
+        for label in np.unique(truth):
+            members = truth == label
+            found, sizes = np.unique(names[members], return_counts=True)
+            shares = dict(zip(found, np.minimum(1.0, sizes / FULL_WEIGHT_FROM), strict=True))
+            whole = sum(shares.values())
+            for name, size in zip(found, sizes, strict=True):
+                full = min(1.0, members.sum() / FULL_WEIGHT_FROM)
+                weights[members & (names == name)] = full * shares[name] / whole / size
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
+def fit_temperature(
+    logits: NDArray[Any], truth: NDArray[Any], weights: NDArray[np.float64] | None = None
+) -> float:
     """Return the temperature that minimises the negative log-likelihood, labels counting alike.
 
     Guo et al., ICML 2017, arXiv:1706.04599. A grid in the logarithm is enough for one number.
@@ -42,11 +68,93 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     Args:
         logits: (n, labels).
         truth: (n,) indices.
+        weights: (n,) summing to 1; None takes :func:`label_weights`.
     """
     grid = np.exp(np.linspace(np.log(0.25), np.log(4.0), 241))
-    rows, weights = np.arange(len(truth)), label_weights(truth)
+    rows = np.arange(len(truth))
+    weights = label_weights(truth) if weights is None else weights
     losses = [-(np.log(softmax(logits, t)[rows, truth] + 1e-12) @ weights) for t in grid]
     return float(grid[int(np.argmin(losses))])
+
+
+def fit_offsets(
+    logits: NDArray[Any],
+    truth: NDArray[Any],
+    weights: NDArray[np.float64],
+    *,
+    strength: float = OFFSET_STRENGTH,
+) -> NDArray[np.float64]:
+    """Return what to add to each logit so that no label is named too often or too rarely.
+
+    Bias-corrected temperature scaling (Alexandari et al., ICML 2020, arXiv:1901.06852): one offset
+    a label, fitted by weighted maximum likelihood together with a temperature. A network trained on
+    draws of its own making has learnt their mix; the offsets put the mix of the weights in its
+    place.
+
+    Args:
+        logits: (n, labels).
+        truth: (n,) indices.
+        weights: (n,) summing to 1.
+        strength: of the pull towards no offset; it keeps labels of few pictures near it.
+
+    Returns:
+        (labels,) offsets in the unit of the logits, their mean 0.
+    """
+    labels = logits.shape[1]
+    target = np.eye(labels)[truth]
+    offsets, gain = np.zeros(labels), 1.0
+    for _ in range(_NEWTON_STEPS):
+        chances = softmax(gain * logits + offsets)
+        wrong = (chances - target) * weights[:, None]
+        slope = np.append(wrong.sum(axis=0) + strength * offsets, (wrong * logits).sum())
+        # Second derivatives of a multinomial logistic regression with one shared slope.
+        mean = (chances * logits).sum(axis=1, keepdims=True)
+        spread = chances * (logits - mean) * weights[:, None]
+        curve = np.empty((labels + 1, labels + 1))
+        curve[:labels, :labels] = (
+            np.diag(weights @ chances) - (chances * weights[:, None]).T @ chances
+        )
+        curve[:labels, :labels] += strength * np.eye(labels)
+        curve[labels, :labels] = curve[:labels, labels] = spread.sum(axis=0)
+        curve[labels, labels] = (spread * logits).sum() + _LEAST_CURVE
+        step = np.linalg.solve(curve, slope)
+        # A step that goes too far is shortened: the likelihood has one maximum and no cliffs.
+        step *= min(1.0, 1.0 / float(np.abs(step).max() + 1e-12))
+        offsets, gain = offsets - step[:labels], max(gain - float(step[labels]), _LEAST_GAIN)
+    found = offsets / gain
+    return np.asarray(found - found.mean(), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns logits into probabilities.
+
+    Attributes:
+        offsets: (labels,) added to the logits.
+        temperature: that the sums are divided by.
+    """
+
+    offsets: NDArray[np.float64]
+    temperature: float
+
+    def chances(self, logits: NDArray[Any]) -> NDArray[np.float64]:
+        """Return probabilities (n, labels) of logits (n, labels)."""
+        return softmax(np.asarray(logits, np.float64) + self.offsets, self.temperature)
+
+
+def calibration_of(
+    logits: NDArray[Any], truth: NDArray[Any], collections: Sequence[str] | None = None
+) -> Calibration:
+    """Return offsets and temperature of a network, labels (and their collections) counting alike.
+
+    Args:
+        logits: (n, labels) of pictures that it was not trained on.
+        truth: (n,) indices.
+        collections: see :func:`label_weights`.
+    """
+    weights = label_weights(truth, collections)
+    offsets = fit_offsets(logits, truth, weights)
+    return Calibration(offsets, fit_temperature(logits + offsets, truth, weights))
 
 
 def risk_coverage(

@@ -17,9 +17,10 @@ from mlcore.bundle import ReleaseError, new_folder, write_release
 from mlcore.calibrate import (
     MIN_COVERAGE,
     TARGET_RISK,
+    Calibration,
+    calibration_of,
     choose_threshold,
     choose_triage_threshold,
-    fit_temperature,
     risk_coverage,
 )
 from mlcore.card import render_card
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from mlcore.data.outside import OutsidePictures
     from mlcore.gating import Run
     from mlcore.outside import Gate
+    from mlcore.train.folds import HeldOut
     from mlcore.train.loop import Pictures, Trained
     from mlcore.train.recipes import Recipe
 
@@ -88,13 +90,17 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     version: str,
     seed: int,
     test_looks: int,
+    held_out: HeldOut | None = None,
     cross_validation: dict[str, Any] | None = None,
     outside: dict[str, OutsidePictures] | None = None,
 ) -> Release:
     """Make a release folder from a finished run.
 
-    Weights are rounded to half precision first; temperature and thresholds are then chosen on the
-    calibration split, and the test split is measured once with everything fixed.
+    Offsets, temperature and the triage threshold are chosen on the predictions of the recipe's
+    cross-validation where there was one, as those are of every picture but the tested ones, and
+    else on the calibration split, as the gate and the answer threshold always are. The offsets join
+    the network's last layer and its weights are rounded to half precision; then the test split is
+    measured once with everything fixed.
 
     Args:
         recipe: how the network was trained.
@@ -105,6 +111,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         version: of the release.
         seed: of the run.
         test_looks: how often the test split has been looked at, this time included.
+        held_out: predictions of the recipe's cross-validation.
         cross_validation: figures of :func:`mlcore.train.cross_figures.cross_figures`.
         outside: both halves of :func:`mlcore.data.outside.load_outside`; None makes a release
             without a gate.
@@ -121,22 +128,22 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         raise ReleaseError(msg)
     labels = label_set(recipe.label_set)
     model = build_released(trained.model, recipe.network, recipe.side)
+    calibration = parts["calibration"]
+    fitted = _calibration(model, recipe, calibration, held_out)
+    temperature = round(fitted.temperature, 6)
+    _add_offsets(model, fitted.offsets)
     round_to_half(model)
     logits = {
         name: _answers(model, part.squares(recipe.side))
         for name, part in parts.items()
         if name != "train"
     }
-    calibration = parts["calibration"]
-    temperature = round(fit_temperature(logits["calibration"], calibration.labels), 6)
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
     limits = quality_limits(parts["train"])
     gate, held = (None, None) if outside is None else _gate(model, recipe, parts, outside)
     chosen = choose_threshold(calibration.labels, chances["calibration"], held=held)
     bad = np.array([label.malignant for label in labels.labels])
-    triage = choose_triage_threshold(
-        bad[calibration.labels], chances["calibration"][:, bad].sum(axis=1)
-    )
+    triage = _triage(bad, held_out, fitted, calibration.labels, chances["calibration"])
     metrics: dict[str, Any] = dict(cross_validation or {})
     for name in logits:
         groups = [record.group for record in parts[name].records]
@@ -163,6 +170,8 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         "network": recipe.network,
         "input_side": recipe.side,
         "temperature": temperature,
+        "offsets": [round(float(offset), 4) for offset in fitted.offsets],
+        "calibrated_on": "calibration" if held_out is None else "cross_validation",
         "answer_threshold": chosen["threshold"],
         "answer_rule": {
             "target_risk": TARGET_RISK,
@@ -248,6 +257,35 @@ def _images(part: Pictures) -> list[Picture]:
     from PIL import Image  # noqa: PLC0415 - one use
 
     return [Image.fromarray(array) for array in part.arrays]
+
+
+def _calibration(
+    model: keras.Model, recipe: Recipe, calibration: Pictures, held_out: HeldOut | None
+) -> Calibration:
+    if held_out is not None:
+        places = [record.archive for record in held_out.records]
+        return calibration_of(held_out.logits, held_out.labels, places)
+    places = [record.archive for record in calibration.records]
+    logits = _answers(model, calibration.squares(recipe.side))
+    return calibration_of(logits, calibration.labels, places)
+
+
+def _triage(
+    bad: NDArray[np.bool_],
+    held_out: HeldOut | None,
+    fitted: Calibration,
+    truth: NDArray[np.int64],
+    chances: NDArray[np.float64],
+) -> float:
+    if held_out is not None:
+        truth, chances = held_out.labels, fitted.chances(held_out.logits)
+    return choose_triage_threshold(bad[truth], chances[:, bad].sum(axis=1))
+
+
+def _add_offsets(model: keras.Model, offsets: NDArray[np.float64]) -> None:
+    layer = model.get_layer("logits")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, bias + offsets.astype(bias.dtype)])
 
 
 def _answers(model: keras.Model, squares: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -14,6 +14,8 @@ from mlcore.train.recipes import recipe_named
 
 if TYPE_CHECKING:
     from mlcore.cli.options import Commands
+    from mlcore.data.sets import Record
+    from mlcore.train.recipes import Recipe
 
 FIGURES = "cross-validation.json"
 _FOLDS = 5
@@ -33,17 +35,12 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     from mlcore.card import side_by_side  # noqa: PLC0415 - keeps the other commands light
-    from mlcore.data.splits import deal_folds, load_records, without_ham  # noqa: PLC0415
     from mlcore.train.cross_figures import cross_figures  # noqa: PLC0415
     from mlcore.train.folds import run_folds  # noqa: PLC0415 - imports Keras
     from mlcore.train.pictures import Pictures  # noqa: PLC0415
 
     recipe = recipe_named(options.recipe)
-    root = data_root(options.data)
-    records = load_records(recipe.label_set, root, with_ham=recipe.with_ham)
-    folds = deal_folds(records, count=options.folds, seed=options.seed)
-    if not recipe.with_ham:
-        folds = [without_ham(fold) for fold in folds]
+    folds = dealt_folds(options, recipe, options.folds)
     folder = folds_folder(options, recipe)
     held_out = run_folds(
         recipe,
@@ -53,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         outputs=Path(options.runs / "frozen"),
         seed=options.seed,
     )
-    figures = cross_figures(recipe.label_set, held_out, root)
+    figures = cross_figures(recipe.label_set, held_out, data_root(options.data))
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(figures, indent=1))  # noqa: T201 - the command's result
@@ -62,6 +59,16 @@ def run(options: argparse.Namespace) -> int:
     for name, figure in figures.get("ham7_cross_validation", {}).get("figures", {}).items():
         print(f"HAM10000 {name}: {figure['value']} {figure['interval']}")  # noqa: T201
     return 0
+
+
+def dealt_folds(options: argparse.Namespace, recipe: Recipe, count: int) -> list[list[Record]]:
+    """Return the pictures that a recipe learns from, dealt into folds with the seed."""
+    from mlcore.data.splits import deal_folds, load_records, without_ham  # noqa: PLC0415
+
+    root = data_root(options.data)
+    records = load_records(recipe.label_set, root, with_ham=recipe.with_ham)
+    folds = deal_folds(records, count=count, seed=options.seed)
+    return folds if recipe.with_ham else [without_ham(fold) for fold in folds]
 
 
 def _folds(text: str) -> int:

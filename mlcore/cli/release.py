@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcore.bundle import RELEASES, new_folder
 from mlcore.cli.crossvalidate import FIGURES as CROSS_FIGURES
+from mlcore.cli.crossvalidate import dealt_folds
 from mlcore.cli.options import (
     LOOKS,
     SPLITS,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from mlcore.cli.options import Commands
     from mlcore.data.outside import OutsidePictures
+    from mlcore.train.folds import HeldOut
     from mlcore.train.recipes import Recipe
 
 
@@ -61,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
     learnt = ("train+validation",) if options.final else ("train", "validation")
     parts = pictures(options, recipe, options.seed, (*learnt, *SPLITS[1:]))
     parts["train"] = parts.pop(learnt[0])
+    held_out, cross_validation = _cross_validated(options, recipe)
     made = make_release(
         recipe,
         trained,
@@ -69,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
         version=options.version,
         seed=options.seed,
         test_looks=options.test_looks,
-        cross_validation=_cross_validation(options, recipe),
+        held_out=held_out,
+        cross_validation=cross_validation,
         outside=_outside(options, recipe),
     )
     print(f"released {made.key} {made.version}: {made.folder}")  # noqa: T201 - the result
@@ -82,14 +86,21 @@ def _outside(options: argparse.Namespace, recipe: Recipe) -> dict[str, OutsidePi
     return load_outside(root, recipe.label_set) if (root / "outside").is_dir() else None
 
 
-def _cross_validation(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
-    """Return the figures of the recipe's cross-validation; none where there was none."""
-    path = folds_folder(options, recipe) / CROSS_FIGURES
+def _cross_validated(
+    options: argparse.Namespace, recipe: Recipe
+) -> tuple[HeldOut | None, dict[str, Any]]:
+    """Return predictions and figures of the recipe's cross-validation, if there was one."""
+    folder = folds_folder(options, recipe)
+    path = folder / CROSS_FIGURES
     if not path.is_file():
-        return {}
+        return None, {}
+    from mlcore.train.folds import read_folds  # noqa: PLC0415 - imports Keras
+
     try:
         figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        count = int(figures["cross_validation"]["folds"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{path} cannot be read ({error}); write it again with mlcore crossvalidate."
         raise RunError(msg) from error
-    return figures
+    folds = dealt_folds(options, recipe, count)
+    return read_folds(recipe.label_set, folds, folder), figures

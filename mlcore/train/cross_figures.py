@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcore.calibrate import choose_threshold, choose_triage_threshold, fit_temperature
+from mlcore.calibrate import calibration_of, choose_threshold, choose_triage_threshold
 from mlcore.data.archives import HAM10000
 from mlcore.data.sets import HAM_LABELS
 from mlcore.evaluate import (
@@ -17,7 +17,6 @@ from mlcore.evaluate import (
     operating_point,
     slice_facts,
     slices,
-    softmax,
 )
 from mlcore.labels import label_set
 
@@ -42,7 +41,7 @@ HAM_DIAGNOSES = {
 class Calibrated:
     """Predictions of a cross-validation with everything that a release chooses, chosen honestly.
 
-    Temperature and thresholds of a fold come from the other folds.
+    Offsets, temperature and thresholds of a fold come from the other folds.
 
     Attributes:
         chances: (n, labels) probabilities.
@@ -65,14 +64,15 @@ def calibrated(key: str, held_out: HeldOut) -> Calibrated:
     bad = np.array([label.malignant for label in label_set(key).labels])
     chances = np.zeros(held_out.logits.shape, dtype=np.float64)
     answer, triage = np.zeros(len(chances)), np.zeros(len(chances))
+    places = [record.archive for record in held_out.records]
     for fold in np.unique(held_out.folds):
         inside = held_out.folds == fold
-        logits, truth = held_out.logits[~inside], held_out.labels[~inside]
-        temperature = fit_temperature(logits, truth)
-        others = softmax(logits, temperature)
+        others, truth = held_out.logits[~inside], held_out.labels[~inside]
+        fitted = calibration_of(others, truth, [places[i] for i in np.nonzero(~inside)[0]])
+        others = fitted.chances(others)
         answer[inside] = choose_threshold(truth, others)["threshold"]
         triage[inside] = choose_triage_threshold(bad[truth], others[:, bad].sum(axis=1))
-        chances[inside] = softmax(held_out.logits[inside], temperature)
+        chances[inside] = fitted.chances(held_out.logits[inside])
     return Calibrated(chances, answer, triage)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from mlcore.labels import label_set
 from mlcore.train.feeds import predict_logits
 from mlcore.train.loop import train
 from mlcore.train.run import RunError
@@ -72,11 +73,10 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
         RunError: the folder holds other runs, or damaged ones.
     """
     where = {record.name: index for index, record in enumerate(pictures.records)}
-    logits = []
     for number, fold in enumerate(folds):
-        held_out = pictures.subset(where[record.name] for record in fold)
-        path = folder / f"fold{number}" / _HELD_OUT
+        path = _answers(folder, number)
         if not path.exists():
+            held_out = pictures.subset(where[record.name] for record in fold)
             names = {record.name for record in fold}
             others = [i for name, i in where.items() if name not in names]
             print(f"fold {number + 1} of {len(folds)}", file=report, flush=True)
@@ -91,14 +91,33 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
             )
             _save(path, held_out, predict_logits(trained.model, held_out.squares(recipe.side)))
             keras.backend.clear_session()
-        logits.append(_load(path, held_out))
+    return read_folds(recipe.label_set, folds, folder)
+
+
+def read_folds(key: str, folds: Sequence[Sequence[Record]], folder: Path) -> HeldOut:
+    """Return what :func:`run_folds` left in a folder.
+
+    Args:
+        key: the label set.
+        folds: as they were dealt for it.
+        folder: of the runs.
+
+    Raises:
+        RunError: a fold is missing, damaged, or of other pictures.
+    """
+    keys = label_set(key).keys
+    logits = [_load(_answers(folder, number), fold) for number, fold in enumerate(folds)]
     records = [record for fold in folds for record in fold]
     return HeldOut(
         records,
-        pictures.labels[[where[record.name] for record in records]],
+        np.array([keys.index(record.label) for record in records], dtype=np.int64),
         np.concatenate(logits),
         np.repeat(np.arange(len(folds)), [len(fold) for fold in folds]),
     )
+
+
+def _answers(folder: Path, number: int) -> Path:
+    return folder / f"fold{number}" / _HELD_OUT
 
 
 def _save(path: Path, held_out: Pictures, logits: NDArray[np.float32]) -> None:
@@ -107,14 +126,17 @@ def _save(path: Path, held_out: Pictures, logits: NDArray[np.float32]) -> None:
     part.rename(path)
 
 
-def _load(path: Path, held_out: Pictures) -> NDArray[np.float32]:
+def _load(path: Path, fold: Sequence[Record]) -> NDArray[np.float32]:
+    if not path.exists():
+        msg = f"{path} is missing; run mlcore crossvalidate for this recipe to its end."
+        raise RunError(msg)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
             names, logits = saved["names"].tolist(), saved["logits"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         msg = f"{path} is damaged ({error}); remove it and run the same command again."
         raise RunError(msg) from error
-    if names != [record.name for record in held_out.records]:
+    if names != [record.name for record in fold]:
         msg = f"{path} is of other pictures; remove {path.parent.parent} and run it again."
         raise RunError(msg)
     return np.asarray(logits, dtype=np.float32)

@@ -10,6 +10,7 @@ from mlcore.calibrate import (
     TARGET_RISK,
     choose_threshold,
     choose_triage_threshold,
+    fit_offsets,
     fit_temperature,
     label_weights,
     risk_coverage,
@@ -103,3 +104,53 @@ def test_triage_catches_the_agreed_share_of_the_bad() -> None:
     chosen = choose_triage_threshold(bad, danger)
     assert 0.95 <= (danger[bad] >= chosen).mean() <= 0.96
     assert choose_triage_threshold(bad, danger, sensitivity=1.0) <= danger[bad].min()
+
+
+def test_collections_of_a_label_count_alike_too() -> None:
+    truth = np.array([0] * 100 + [1] * 100)
+    places = ["a"] * 80 + ["b"] * 20 + ["a"] * 95 + ["c"] * 5
+    weights = label_weights(truth, places)
+    assert weights.sum() == pytest.approx(1)
+    shares = {
+        (label, place): weights[(truth == label) & (np.array(places) == place)].sum()
+        for label, place in ((0, "a"), (0, "b"), (1, "a"), (1, "c"))
+    }
+    assert shares[0, "a"] == pytest.approx(shares[0, "b"]) == pytest.approx(0.25)
+    # Five pictures do not stand for a whole collection.
+    assert shares[1, "c"] == pytest.approx(shares[1, "a"] / 4)
+    np.testing.assert_allclose(label_weights(truth, ["a"] * 200), label_weights(truth))
+
+
+def test_planted_offsets_are_found_again() -> None:
+    rng = np.random.default_rng(5)
+    planted = np.array([1.0, -0.5, 0.0, -0.5])
+    logits = rng.normal(size=(8000, 4)) * 2
+    truth = (logits + planted + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    even = np.full(8000, 1 / 8000)
+    np.testing.assert_allclose(fit_offsets(logits, truth, even, strength=0.0), planted, atol=0.1)
+    # In logits that are three times too sure, the offsets are three times as large.
+    tripled = fit_offsets(3 * logits, truth, even, strength=0.0)
+    np.testing.assert_allclose(tripled, 3 * planted, atol=0.3)
+    held_back = fit_offsets(logits, truth, even, strength=1.0)
+    assert np.abs(held_back).max() < np.abs(planted).max() / 2
+
+
+def test_offsets_name_labels_as_often_as_they_occur() -> None:
+    rng = np.random.default_rng(6)
+    truth = rng.integers(0, 3, 3000)
+    # The network leans towards label 0.
+    logits = np.eye(3)[truth] * 2 + rng.normal(size=(3000, 3)) * 1.5 + np.array([2.0, 0.0, 0.0])
+    weights = label_weights(truth)
+    moved = logits + fit_offsets(logits, truth, weights)
+    assert (logits.argmax(axis=1) == 0).mean() > 0.5
+    assert (moved.argmax(axis=1) == 0).mean() == pytest.approx(1 / 3, abs=0.03)
+    assert (moved.argmax(axis=1) == truth).mean() > (logits.argmax(axis=1) == truth).mean()
+
+
+@pytest.mark.parametrize("separable", [True, False])
+def test_offsets_stay_finite_on_a_handful(separable: bool) -> None:
+    truth = np.array([0, 1, 2])
+    logits = np.eye(3) * (9.0 if separable else 0.0)
+    offsets = fit_offsets(logits, truth, label_weights(truth))
+    assert np.isfinite(offsets).all()
+    assert np.abs(offsets).max() < 0.1

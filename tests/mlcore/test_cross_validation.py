@@ -174,7 +174,9 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from mlcore.bundle import load_release
+    from mlcore.calibrate import calibration_of
     from mlcore.cli import main
+    from mlcore.train.folds import _answers, read_folds
 
     monkeypatch.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
     recipe = replace(tiny, name="final", epoch_size=32)
@@ -182,15 +184,24 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     common = ["--recipe", "final", "--data", str(clinical_root), "--runs", str(tmp_path)]
     assert main(["train", "--final", *common]) == 0
     assert "final: best epoch 1, nothing held out" in capsys.readouterr().out
-    figures = {"cross_validation": {"images": 50, "figures": {}}}
-    folds = tmp_path / "final-1-folds" / "cross-validation.json"
-    folds.parent.mkdir()
-    folds.write_text("{")
+    folds = deal_folds(load_records("clinical5", clinical_root), count=2, seed=1)
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "final-1-folds"
+    figures = folder / "cross-validation.json"
+    figures.parent.mkdir()
+    figures.write_text("{")
     releases = ["--releases", str(tmp_path / "releases"), "--version", "1.0.0"]
     arguments = ["release", "--final", *common, *releases, "--test-looks", "1"]
     assert main(arguments) == 2
     assert "cross-validation.json cannot be read" in capsys.readouterr().err
-    folds.write_text(json.dumps(figures))
+    figures.write_text(json.dumps({"cross_validation": {"folds": 2, "figures": {}}}))
+    assert main(arguments) == 2
+    assert "held-out.npz is missing; run mlcore crossvalidate" in capsys.readouterr().err
+    for number, fold in enumerate(folds):
+        path = _answers(folder, number)
+        path.parent.mkdir()
+        names = np.array([record.name for record in fold])
+        np.savez(path, names=names, logits=rng.normal(size=(len(fold), 5)).astype(np.float32))
     assert main(arguments) == 0
     made = load_release(tmp_path / "releases" / "clinical5" / "1.0.0")
     assert {name: facts["images"] for name, facts in made.manifest["data"].items()} == {
@@ -198,9 +209,13 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
         "calibration": 5,
         "test": 10,
     }
-    measured = made.metrics()["figures"]
-    assert set(measured) == {"calibration", "test", "cross_validation"}
-    assert measured["cross_validation"] == figures["cross_validation"]
+    assert set(made.metrics()["figures"]) == {"calibration", "test", "cross_validation"}
+    # What the release adds to its logits comes from the folds.
+    assert made.manifest["calibrated_on"] == "cross_validation"
+    held_out = read_folds("clinical5", folds, folder)
+    expected = calibration_of(held_out.logits, held_out.labels)
+    np.testing.assert_allclose(made.manifest["offsets"], expected.offsets, atol=1e-3)
+    assert made.manifest["temperature"] == pytest.approx(expected.temperature, rel=1e-3)
 
 
 def test_damaged_answers_are_said(quick: Recipe, tmp_path: Path) -> None:

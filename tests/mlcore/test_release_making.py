@@ -178,7 +178,7 @@ def test_a_serving_file_that_disagrees_is_not_released(
     squares = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     assert _prove_parity(made.folder, model, squares)["greatest_difference"] < 1e-4
     kernel, bias = model.get_layer("logits").get_weights()
-    model.get_layer("logits").set_weights([kernel, bias + np.linspace(0, 0.1, 5)])
+    model.get_layer("logits").set_weights([kernel, bias + np.linspace(0, 3, 5)])
     with pytest.raises(ParityError, match="nothing was released"):
         _prove_parity(made.folder, model, squares)
     monkeypatch.setattr(release, "TOLERANCE", 1.0)
