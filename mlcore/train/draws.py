@@ -20,30 +20,27 @@ def chances(
 ) -> NDArray[np.float64]:
     """Return each picture's chance to be drawn; they add up to 1.
 
-    With a ``stratum_power``, the pictures of one class from one collection are a stratum, and a
-    stratum of n pictures is drawn in proportion to n to that power. The smaller the power, the less
-    knowing the collection says about the class among the classes that the collection has.
-
-    Without, a class of n pictures is drawn in proportion to n to the power of
-    ``recipe.class_power``, and within a class HAM10000 gets ``recipe.ham_share`` of the draws.
+    A class of n pictures is drawn in proportion to n to the power of ``recipe.class_power``. Within
+    a class, HAM10000 gets ``recipe.ham_share`` of the draws; or, with a ``stratum_power``, the
+    pictures that come from one collection are drawn in proportion to their number to that power.
+    The smaller the power, the less knowing the collection says about the class.
 
     Args:
         records: the pictures.
         labels: (n,) their indices.
         recipe: how to draw.
     """
-    if recipe.stratum_power is not None:
-        names = [f"{label} {r.archive}" for label, r in zip(labels, records, strict=True)]
-        _, stratum, sizes = np.unique(names, return_inverse=True, return_counts=True)
-        found = sizes[stratum] ** (recipe.stratum_power - 1.0)
-        return np.asarray(found / found.sum(), dtype=np.float64)
     found = np.zeros(len(records))
-    groups = _sources(records)
+    stratified = recipe.stratum_power is not None
+    groups = np.array([r.archive for r in records]) if stratified else _sources(records)
     for label in np.unique(labels):
         members = labels == label
         weight = float(members.sum()) ** recipe.class_power
         inside = {str(group): members & (groups == group) for group in np.unique(groups[members])}
-        shares = _ham_shares(inside, recipe.ham_share)
+        if recipe.stratum_power is None:
+            shares = _ham_shares(inside, recipe.ham_share)
+        else:
+            shares = {g: float(those.sum()) ** recipe.stratum_power for g, those in inside.items()}
         whole = sum(shares.values())
         for group, those in inside.items():
             found[those] = weight * shares[group] / whole / those.sum()

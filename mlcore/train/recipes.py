@@ -81,8 +81,8 @@ class Recipe:
             every class alike, 1 as often as it occurs.
         ham_share: with HAM10000, the share of a class's draws that come from it where both
             sources have the class. It breaks the tie between source and class.
-        stratum_power: instead of ``class_power`` and ``ham_share``, draw the pictures of one class
-            from one collection of the ISIC Archive in proportion to their number to this power
+        stratum_power: instead of ``ham_share``, draw the pictures of a class that come from one
+            collection of the ISIC Archive in proportion to their number to this power
             (see :mod:`mlcore.train.draws`).
     """
 
@@ -176,13 +176,13 @@ _STRATA = Recipe(
     label_set="isic9",
     network="lite0",
     stages=(
-        Stage(16, 160, frozen="block2_add", variants=20),
-        Stage(3, 176, learning_rate=1e-4),
+        Stage(10, 160, frozen="block2_add", variants=20),
+        Stage(6, 176, learning_rate=2e-4),
     ),
     augmentation=replace(_DERMOSCOPIC, zoom=0.35, tint=0.15),
     with_ham=True,
     class_power=0.15,
-    stratum_power=0.2,
+    stratum_power=0.3,
     mixup=0.2,
     label_smoothing=0.05,
     dropout=0.3,
@@ -239,8 +239,8 @@ RECIPES = {
             label_smoothing=0.05,
             dropout=0.3,
         ),
-        # As above, and no collection of the Archive gives a class away: the classes that a
-        # collection has are drawn nearly alike within it.
+        # As above, and the large collections of the Archive give a class away less: within a class
+        # the small ones are drawn more often than they occur.
         _STRATA,
         # What each choice is worth, one at a time.
         replace(_STRATA, name="isic9_lite0_without_ham", with_ham=False),

@@ -71,18 +71,21 @@ def test_sources_share_the_draws_of_a_class() -> None:
     assert shares["acne", "ham10000"] == pytest.approx(0.5 * 2 / 11)
 
 
-def test_a_collection_tells_nothing_of_the_classes_it_has() -> None:
+def test_small_collections_of_a_class_are_drawn_more_often() -> None:
     counts = {
         ("acne", "a"): 90,
-        ("melanoma", "a"): 5,
         ("acne", "b"): 10,
+        ("melanoma", "a"): 5,
         ("melanoma", "b"): 60,
         ("vitiligo", "b"): 1,
     }
-    assert _shares(counts, stratum_power=0.0) == pytest.approx(dict.fromkeys(counts, 1 / 5))
-    shares = _shares(counts, stratum_power=0.5)
-    assert shares["acne", "a"] / shares["melanoma", "a"] == pytest.approx((90 / 5) ** 0.5)
-    assert shares["melanoma", "b"] / shares["vitiligo", "b"] == pytest.approx(60**0.5)
+    even = _shares(counts, class_power=0.0, stratum_power=0.0)
+    assert even["acne", "a"] == pytest.approx(even["acne", "b"]) == pytest.approx(1 / 6)
+    assert even["vitiligo", "b"] == pytest.approx(1 / 3)
+    shares = _shares(counts, class_power=1.0, stratum_power=0.5)
+    assert shares["acne", "a"] / shares["acne", "b"] == pytest.approx(3)
+    assert shares["melanoma", "b"] / shares["melanoma", "a"] == pytest.approx(12**0.5)
+    assert shares["acne", "a"] + shares["acne", "b"] == pytest.approx(100 / 166)
 
 
 @pytest.mark.parametrize(
