@@ -66,6 +66,16 @@ def forget() -> None:
     _dropped.cache_clear()
 
 
+@cache
+def same_lesions() -> tuple[tuple[str, str], ...]:
+    """Return pairs of Archive ids that show one lesion, which no table of the sets says.
+
+    ``mlcore audit`` found them; they are too far apart for the perceptual hash alone.
+    """
+    with Path(__file__).with_name("same_lesion.csv").open(encoding="utf-8", newline="") as stream:
+        return tuple((row["image"], row["other"]) for row in csv.DictReader(stream))
+
+
 def near_duplicate_groups(root: Path) -> list[list[str]]:
     """Return the published groups of (near-)identical images of ``isic9``; empty when absent."""
     path = root / "isic9" / "near_duplicate_groups.csv"

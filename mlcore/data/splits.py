@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlcore.data.archives import HAM10000
-from mlcore.data.curation import near_duplicate_groups
+from mlcore.data.curation import near_duplicate_groups, same_lesions
 from mlcore.data.hashing import Groups, difference_hash, near_pairs
 from mlcore.data.sets import (
     Record,
@@ -33,6 +33,8 @@ PARTS = ("train", "validation", "calibration", "test")
 def with_groups(records: Sequence[Record], root: Path) -> list[Record]:
     """Return the records with groups by lesion id, file id, published groups and near-duplicates.
 
+    What the audit found beyond those is in ``same_lesion.csv``.
+
     Args:
         records: of all sets that will be used together, test splits included.
         root: the data root.
@@ -45,6 +47,8 @@ def with_groups(records: Sequence[Record], root: Path) -> list[Record]:
             groups.join([record.name, f"id:{image}"])
         if image in facts:
             groups.join([record.name, f"lesion:{facts[image].lesion}"])
+    for image, other in same_lesions():
+        groups.join([f"id:{image}", f"id:{other}"])
     for group in near_duplicate_groups(root):
         groups.join([f"isic9/{image}" for image in group])
     hashes = np.stack([difference_hash(read_picture(r.path)) for r in records])

@@ -69,6 +69,8 @@ def test_folds_of_the_real_sets_share_no_lesion_and_no_archive_id() -> None:
 
     for one, other in combinations(folds, 2):
         assert not known(one) & known(other)
+    (fold,) = [f for f in folds if {"ISIC_0025226", "ISIC_0030074"} & known(f)]
+    assert {"ISIC_0025226", "ISIC_0030074"} <= known(fold)
     lesions_tested = {facts[i].lesion for i in tested if i in facts}
     for fold in folds:
         assert not known(fold) & (tested | lesions_tested)
