@@ -26,7 +26,8 @@ FULL_WEIGHT_FROM = 20
 OFFSET_STRENGTH = 0.01
 _NEWTON_STEPS = 50
 _LEAST_CURVE = 1e-9
-_LEAST_GAIN = 0.05
+# The grid of temperatures ends at 4.
+_LEAST_GAIN = 0.25
 
 
 def label_weights(

@@ -53,7 +53,7 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
     folder: Path,
     outputs: Path,
     seed: int,
-    report: Any = sys.stderr,
+    report: Any = None,
 ) -> HeldOut:
     """Train a recipe once for every fold, or go on where it was stopped.
 
@@ -67,11 +67,12 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
         folder: one run a fold lies under it.
         outputs: where the outputs of frozen parts are kept.
         seed: of the runs.
-        report: a stream for the progress.
+        report: a stream for the progress (default: standard error).
 
     Raises:
         RunError: the folder holds other runs, or damaged ones.
     """
+    report = report or sys.stderr
     where = {record.name: index for index, record in enumerate(pictures.records)}
     for number, fold in enumerate(folds):
         path = _answers(folder, number)

@@ -62,7 +62,7 @@ def train(  # noqa: PLR0913 - everything that a run is made of
     folder: Path,
     seed: int,
     outputs: Path | None = None,
-    report: Any = sys.stderr,
+    report: Any = None,
 ) -> Trained:
     """Train a recipe, or go on with a run that was stopped.
 
@@ -75,11 +75,12 @@ def train(  # noqa: PLR0913 - everything that a run is made of
         seed: of the weights, the draws and the augmentation.
         outputs: where the outputs of frozen parts are kept for every run
             (default: ``frozen`` beside the run's folder).
-        report: a stream for one line an epoch and a progress bar.
+        report: a stream for one line an epoch and a progress bar (default: standard error).
 
     Raises:
         RunError: the folder holds another run, or a damaged one.
     """
+    report = report or sys.stderr
     run = Run.open(folder, recipe, seed)
     keras.utils.set_random_seed(seed)
     model = _network(recipe)
