@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from mlcore.bundle import ReleaseError, new_folder, write_release
+from mlcore.bundle import ReleaseError, new_folder, sha256_of, write_release
 from mlcore.calibrate import (
     MIN_COVERAGE,
     TARGET_RISK,
@@ -220,9 +220,13 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         (folder / "metrics.json").write_text(
             json.dumps(everything, indent=1) + "\n", encoding="utf-8"
         )
-        (folder / "card.md").write_text(
-            render_card(manifest, metrics, plots=drawn), encoding="utf-8"
-        )
+        hashed = {
+            path.name: {"sha256": sha256_of(path)}
+            for path in sorted(folder.iterdir())
+            if path.is_file()
+        }
+        card = render_card(manifest | {"files": hashed}, metrics, plots=drawn)
+        (folder / "card.md").write_text(card, encoding="utf-8")
 
     return write_release(releases, manifest, fill)
 

@@ -31,6 +31,7 @@ def test_the_folder_holds_the_network_twice_and_everything_said_of_it(made: Rele
     assert {"plot-test-confusion.svg", "plot-test-reliability.svg", "plot-training.svg"} <= drawn
     card = made.file("card.md").read_text(encoding="utf-8")
     assert all(f"]({name})" in card for name in drawn)
+    assert made.manifest["files"]["model.keras"]["sha256"][:12] in card
     named |= drawn
     assert set(made.manifest["files"]) == named
     assert {path.name for path in made.folder.iterdir()} == named | {"manifest.json"}
