@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlcore.cli.options import folds_folder, of_a_run
+from mlcore.cli.options import beside, folds_folder, of_a_run
 from mlcore.data.sets import data_root
 from mlcore.labels import label_set
 from mlcore.train.recipes import recipe_named
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
         folder=folder,
         outputs=Path(options.runs / "frozen"),
         seed=options.seed,
+        beside=beside(options, recipe),
     )
     figures = cross_figures(recipe.label_set, held_out, data_root(options.data))
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

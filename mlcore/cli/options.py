@@ -64,6 +64,16 @@ def pictures(
     }
 
 
+def beside(options: argparse.Namespace, recipe: Recipe) -> Pictures | None:
+    """Return the pictures without a label that a recipe learns from too, if it does."""
+    if not recipe.outside_share:
+        return None
+    from mlcore.data.outside import exposure_records  # noqa: PLC0415 - only training reads the sets
+    from mlcore.train.pictures import Pictures  # noqa: PLC0415
+
+    return Pictures(exposure_records(data_root(options.data)), label_set(recipe.label_set).keys)
+
+
 def final(command: argparse.ArgumentParser) -> None:
     """Add the option that tells the run to be released from those that choose a recipe."""
     command.add_argument(

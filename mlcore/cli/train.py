@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlcore.cli.options import final, of_a_run, pictures, run_folder
+from mlcore.cli.options import beside, final, of_a_run, pictures, run_folder
 from mlcore.train.recipes import recipe_named
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def run(options: argparse.Namespace) -> int:
     else:
         parts = pictures(options, recipe, options.seed, ("train", "validation"))
         training, validation = parts["train"], parts["validation"]
+    unlabelled = beside(options, recipe)
     trained = train(
         recipe,
-        training,
+        training if unlabelled is None else training + unlabelled,
         validation,
         folder=run_folder(options, recipe),
         seed=options.seed,

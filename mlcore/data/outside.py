@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlcore.data.hashing import difference_hash, near_pairs
-from mlcore.data.sets import DataError, read_folder_set
+from mlcore.data.sets import NO_LABEL, DataError, Record, read_folder_set
 from mlcore.data.splits import load_split
 from mlcore.drawing import (
     CLINICAL_KINDS,
@@ -78,6 +78,19 @@ def load_outside(root: Path, key: str) -> dict[str, OutsidePictures]:
         refused = sum(count for _found, count in read)
         halves[half] = OutsidePictures(pictures[0], pictures[1], pictures[2], refused)
     return halves
+
+
+def exposure_records(root: Path) -> list[Record]:
+    """Return the development half of other skin diseases as records without a label.
+
+    Raises:
+        DataError: the folders are not laid out as expected.
+    """
+    halves = without_twins(root, deal_outside(root, "other_skin"))
+    return [
+        Record(path, path.relative_to(root).as_posix(), NO_LABEL, "outside", "train")
+        for path in halves[DEVELOPMENT]
+    ]
 
 
 def half_of(name: str) -> str:

@@ -42,6 +42,10 @@ HAM_LABELS = {
 }
 
 
+# Of a picture that shows none of the labels.
+NO_LABEL = ""
+
+
 class DataError(ValueError):
     """The image sets are not laid out as expected; the message names what and what to do."""
 
@@ -53,7 +57,7 @@ class Record:
     Attributes:
         path: the file.
         name: its path inside the data root, with ``/``.
-        label: key of the label.
+        label: key of the label, or :data:`NO_LABEL`.
         source: ``isic9``, ``ham10000`` or ``clinical5``.
         split: as published: ``train`` or ``test``.
         group: images that show the same lesion share it; "" until groups are made.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlcore.train.pictures import UNLABELLED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,6 +27,8 @@ def chances(
     pictures that come from one collection are drawn in proportion to their number to that power.
     The smaller the power, the less knowing the collection says about the class.
 
+    Pictures that show no label get ``recipe.outside_share`` of all draws.
+
     Args:
         records: the pictures.
         labels: (n,) their indices.
@@ -33,7 +37,7 @@ def chances(
     found = np.zeros(len(records))
     stratified = recipe.stratum_power is not None
     groups = np.array([r.archive for r in records]) if stratified else _sources(records)
-    for label in np.unique(labels):
+    for label in np.unique(labels[labels != UNLABELLED]):
         members = labels == label
         weight = float(members.sum()) ** recipe.class_power
         inside = {str(group): members & (groups == group) for group in np.unique(groups[members])}
@@ -44,6 +48,10 @@ def chances(
         whole = sum(shares.values())
         for group, those in inside.items():
             found[those] = weight * shares[group] / whole / those.sum()
+    outside = labels == UNLABELLED
+    if outside.any():
+        found[~outside] *= (1 - recipe.outside_share) / found.sum()
+        found[outside] = recipe.outside_share / outside.sum()
     return np.asarray(found / found.sum(), dtype=np.float64)
 
 

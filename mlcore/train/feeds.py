@@ -12,6 +12,7 @@ import numpy as np
 from mlcore.labels import label_set
 from mlcore.train.augment import augment
 from mlcore.train.frozen import PLAIN, FrozenOutputs
+from mlcore.train.pictures import UNLABELLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,13 +49,12 @@ class PictureFeed:
 
     def batches(self, draws: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Batch]:
         """Yield float32 pictures (batch, side, side, 3), 0..255, and targets."""
-        eye = _one_hot(self._recipe)
         for chosen in _chunks(draws, self._recipe.batch):
             changed = [
                 augment(self._training.arrays[i], self._side, self._recipe.augmentation, rng)
                 for i in chosen
             ]
-            targets = eye[self._training.labels[chosen]]
+            targets = _targets(self._training.labels[chosen], self._recipe)
             yield _mixed(np.stack(changed), targets, self._recipe.mixup, rng)
 
     def logits(self, trainer: keras.Model) -> NDArray[np.float32]:
@@ -95,11 +95,10 @@ class FrozenFeed:
 
     def batches(self, draws: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Batch]:
         """Yield float32 outputs of one random variant of every drawn picture, and targets."""
-        eye = _one_hot(self._recipe)
         for chosen in _chunks(draws, self._recipe.batch):
             variant = rng.integers(0, self._variants[chosen])
             outputs = self._outputs.read(self._rows[self._first[chosen] + variant])
-            targets = eye[self._training.labels[chosen]]
+            targets = _targets(self._training.labels[chosen], self._recipe)
             yield _mixed(outputs, targets, self._recipe.mixup, rng)
 
     def logits(self, trainer: keras.Model) -> NDArray[np.float32]:
@@ -163,8 +162,13 @@ def ahead(batches: Iterator[Any]) -> Iterator[Any]:
         raise failure[0]
 
 
-def _one_hot(recipe: Recipe) -> NDArray[np.float32]:
-    return np.eye(len(label_set(recipe.label_set).labels), dtype=np.float32)
+def _targets(labels: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float32]:
+    """Return one-hot rows, and rows in which every label counts alike for pictures without one."""
+    count = len(label_set(recipe.label_set).labels)
+    targets = np.full((len(labels), count), 1 / count, dtype=np.float32)
+    labelled = labels != UNLABELLED
+    targets[labelled] = np.eye(count, dtype=np.float32)[labels[labelled]]
+    return targets
 
 
 def _chunks(values: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:

@@ -53,6 +53,7 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
     folder: Path,
     outputs: Path,
     seed: int,
+    beside: Pictures | None = None,
     report: Any = None,
 ) -> HeldOut:
     """Train a recipe once for every fold, or go on where it was stopped.
@@ -67,6 +68,7 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
         folder: one run a fold lies under it.
         outputs: where the outputs of frozen parts are kept.
         seed: of the runs.
+        beside: pictures without a label that every fold learns from too.
         report: a stream for the progress (default: standard error).
 
     Raises:
@@ -81,9 +83,10 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
             names = {record.name for record in fold}
             others = [i for name, i in where.items() if name not in names]
             print(f"fold {number + 1} of {len(folds)}", file=report, flush=True)
+            learnt = pictures.subset(others)
             trained = train(
                 recipe,
-                pictures.subset(others),
+                learnt if beside is None else learnt + beside,
                 pictures.subset([]),
                 folder=path.parent,
                 seed=seed,

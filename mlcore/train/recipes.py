@@ -105,6 +105,7 @@ class Recipe:
     freeze_normalisation: bool = True
     mixup: float = 0.0
     stratum_power: float | None = None
+    outside_share: float = 0.0
 
     @property
     def side(self) -> int:
@@ -166,7 +167,7 @@ def _linear(recipe: Recipe) -> Recipe:
     """Return the recipe with everything but the last layer left as published."""
     return replace(
         recipe,
-        stages=(Stage(16, recipe.stages[0].side, "embedding", 20, learning_rate=3e-3),),
+        stages=(Stage(16, recipe.side, "embedding", 20, learning_rate=3e-3),),
         mixup=0.0,
     )
 
@@ -175,15 +176,12 @@ _STRATA = Recipe(
     name="isic9_lite0_strata",
     label_set="isic9",
     network="lite0",
-    stages=(
-        Stage(10, 160, frozen="block2_add", variants=20),
-        Stage(6, 176, learning_rate=2e-4),
-    ),
+    stages=(Stage(8, 128), Stage(6, 176)),
     augmentation=replace(_DERMOSCOPIC, zoom=0.35, tint=0.15),
     with_ham=True,
     class_power=0.15,
     stratum_power=0.3,
-    mixup=0.2,
+    mixup=0.3,
     label_smoothing=0.05,
     dropout=0.3,
 )
@@ -246,12 +244,13 @@ RECIPES = {
         replace(_STRATA, name="isic9_lite0_without_ham", with_ham=False),
         replace(_STRATA, name="isic9_lite0_by_class", stratum_power=None, ham_share=0.4),
         replace(_linear(_STRATA), name="isic9_linear"),
+        # The same with everything before block 3 as published, which takes half of the time.
         replace(
             _STRATA,
-            name="isic9_lite2",
-            network="lite2",
-            stages=(Stage(16, 160, frozen="block3_add", variants=20),),
+            name="isic9_lite0_frozen",
+            stages=(Stage(16, 160, frozen="block2_add", variants=20),),
         ),
+        replace(_STRATA, name="isic9_lite2", network="lite2"),
         _prototype("isic9"),
         # The same pictures in the same proportions as the released network sees them.
         replace(
@@ -262,6 +261,7 @@ RECIPES = {
             class_power=0.4,
         ),
         _CLINICAL_FROZEN,
+        replace(_CLINICAL_FROZEN, name="clinical5_lite0_exposed", outside_share=0.2),
         replace(_linear(_CLINICAL_FROZEN), name="clinical5_linear"),
         replace(
             _CLINICAL_FROZEN,

@@ -220,6 +220,41 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     assert made.manifest["temperature"] == pytest.approx(expected.temperature, rel=1e-3)
 
 
+def test_a_recipe_may_learn_what_it_does_not_know(
+    quick: Recipe, clinical_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    from mlcore.cli import main
+    from mlcore.data.outside import DEVELOPMENT, half_of
+    from mlcore.train import loop
+
+    root = tmp_path / "sets"
+    shutil.copytree(clinical_root, root)
+    names = [f"{disease}__1.jpg" for disease in ("lupus", "eczema", "psoriasis", "scabies", "lice")]
+    for number, name in enumerate(names):
+        put(root / "outside" / "other_skin" / name, 900 + number)
+    expected = {f"outside/other_skin/{name}" for name in names if half_of(name) == DEVELOPMENT}
+    assert 0 < len(expected) < len(names)
+    seen: list[set[str]] = []
+
+    def spy(inner: Any) -> Any:
+        def train(recipe: Recipe, training: Any, *rest: Any, **named: Any) -> Any:
+            seen.append({r.name for r in training.records if r.source == "outside"})
+            return inner(recipe, training, *rest, **named)
+
+        return train
+
+    monkeypatch.setitem(RECIPES, "quick", replace(quick, outside_share=0.3))
+    spied = spy(loop.train)
+    monkeypatch.setattr("mlcore.train.folds.train", spied)
+    monkeypatch.setattr(loop, "train", spied)
+    common = ["--recipe", "quick", "--data", str(root), "--runs", str(tmp_path / "runs")]
+    assert main(["train", *common]) == 0
+    assert main(["crossvalidate", *common, "--folds", "2"]) == 0
+    assert seen == [expected] * 3
+
+
 def test_damaged_answers_are_said(quick: Recipe, tmp_path: Path) -> None:
     from mlcore.train.folds import run_folds
     from mlcore.train.pictures import Pictures

@@ -88,6 +88,14 @@ def test_small_collections_of_a_class_are_drawn_more_often() -> None:
     assert shares["acne", "a"] + shares["acne", "b"] == pytest.approx(100 / 166)
 
 
+def test_pictures_without_a_label_get_their_share() -> None:
+    records, labels = _records({("acne", "a"): 6, ("melanoma", "a"): 2})
+    labels = np.append(labels, [-1, -1, -1])
+    found = chances([*records, *records[:3]], labels, replace(RECIPE, outside_share=0.2))
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(found[-3:], 0.2 / 3)
+
+
 @pytest.mark.parametrize(
     ("image", "in_ham", "archive"),
     [

@@ -168,6 +168,19 @@ def test_batches_hold_every_draw_once_with_its_label(handful: Any) -> None:
     assert all(x.dtype == y.dtype == np.float32 for x, y in batches)
 
 
+def test_a_picture_without_a_label_speaks_for_all_alike(handful: Any, tmp_path: Path) -> None:
+    from mlcore.train.pictures import Pictures
+
+    path = put(tmp_path / "psoriasis__1.jpg", 99)
+    outside = Pictures([Record(path, path.name, "", "outside", "train")], KEYS)
+    assert outside.labels.tolist() == [-1]
+    both = handful + outside
+    assert (len(both), both.records[-1].source) == (11, "outside")
+    ((_, y),) = _drawn(both, replace(RECIPE, batch=3), np.array([10, 0, 10]))
+    np.testing.assert_allclose(y[[0, 2]], 1 / 5)
+    assert y[1].max() == 1
+
+
 def test_mixup_mixes_pictures_and_labels_alike(handful: Any) -> None:
     draws = np.arange(10)
     plain = replace(RECIPE, batch=10, augmentation=Augmentation())
