@@ -144,16 +144,22 @@ class Calibration:
 
 
 def calibration_of(
-    logits: NDArray[Any], truth: NDArray[Any], collections: Sequence[str] | None = None
+    logits: NDArray[Any],
+    truth: NDArray[Any],
+    collections: Sequence[str] | None = None,
+    *,
+    even: bool = True,
 ) -> Calibration:
-    """Return offsets and temperature of a network, labels (and their collections) counting alike.
+    """Return offsets and temperature of a network.
 
     Args:
         logits: (n, labels) of pictures that it was not trained on.
         truth: (n,) indices.
         collections: see :func:`label_weights`.
+        even: labels, and their collections, count alike; otherwise every picture does.
     """
-    weights = label_weights(truth, collections)
+    same = np.full(len(truth), 1 / len(truth))
+    weights = label_weights(truth, collections) if even else same
     offsets = fit_offsets(logits, truth, weights)
     return Calibration(offsets, fit_temperature(logits + offsets, truth, weights))
 

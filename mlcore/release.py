@@ -268,10 +268,10 @@ def _calibration(
 ) -> Calibration:
     if held_out is not None:
         places = [record.archive for record in held_out.records]
-        return calibration_of(held_out.logits, held_out.labels, places)
+        return calibration_of(held_out.logits, held_out.labels, places, even=recipe.even_labels)
     places = [record.archive for record in calibration.records]
     logits = _answers(model, calibration.squares(recipe.side))
-    return calibration_of(logits, calibration.labels, places)
+    return calibration_of(logits, calibration.labels, places, even=recipe.even_labels)
 
 
 def _triage(

@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         beside=beside(options, recipe),
     )
-    figures = cross_figures(recipe.label_set, held_out, data_root(options.data))
+    root = data_root(options.data)
+    figures = cross_figures(recipe.label_set, held_out, root, even=recipe.even_labels)
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(figures, indent=1))  # noqa: T201 - the command's result

@@ -54,12 +54,13 @@ class Calibrated:
     triage: NDArray[np.float64]
 
 
-def calibrated(key: str, held_out: HeldOut) -> Calibrated:
+def calibrated(key: str, held_out: HeldOut, *, even: bool = True) -> Calibrated:
     """Return the predictions with each fold's choices taken from the other folds.
 
     Args:
         key: the label set.
         held_out: predictions of all folds.
+        even: see :func:`mlcore.calibrate.calibration_of`.
     """
     bad = np.array([label.malignant for label in label_set(key).labels])
     chances = np.zeros(held_out.logits.shape, dtype=np.float64)
@@ -68,7 +69,8 @@ def calibrated(key: str, held_out: HeldOut) -> Calibrated:
     for fold in np.unique(held_out.folds):
         inside = held_out.folds == fold
         others, truth = held_out.logits[~inside], held_out.labels[~inside]
-        fitted = calibration_of(others, truth, [places[i] for i in np.nonzero(~inside)[0]])
+        from_where = [places[i] for i in np.nonzero(~inside)[0]]
+        fitted = calibration_of(others, truth, from_where, even=even)
         others = fitted.chances(others)
         answer[inside] = choose_threshold(truth, others)["threshold"]
         triage[inside] = choose_triage_threshold(bad[truth], others[:, bad].sum(axis=1))
@@ -76,13 +78,16 @@ def calibrated(key: str, held_out: HeldOut) -> Calibrated:
     return Calibrated(chances, answer, triage)
 
 
-def cross_figures(key: str, held_out: HeldOut, root: Path | None = None) -> dict[str, Any]:
+def cross_figures(
+    key: str, held_out: HeldOut, root: Path | None = None, *, even: bool = True
+) -> dict[str, Any]:
     """Return the figures of a cross-validation, as a release's ``metrics.json`` names them.
 
     Args:
         key: the label set.
         held_out: predictions of all folds.
         root: the data root, to tell sex, age and site of the pictures for the slices.
+        even: see :func:`mlcore.calibrate.calibration_of`.
 
     Returns:
         ``cross_validation``: what :func:`mlcore.evaluate.evaluate` returns, with an
@@ -90,7 +95,7 @@ def cross_figures(key: str, held_out: HeldOut, root: Path | None = None) -> dict
         the training are left out); ``ham7_cross_validation`` where there are HAM10000 pictures in
         it; ``slices`` of all pictures, where the root is given.
     """
-    whole = calibrated(key, held_out)
+    whole = calibrated(key, held_out, even=even)
     own = np.array([record.source == key for record in held_out.records])
     groups = np.array([record.group for record in held_out.records])
     answers = (key, held_out.labels[own], whole.chances[own], groups[own].tolist())

@@ -106,6 +106,7 @@ class Recipe:
     mixup: float = 0.0
     stratum_power: float | None = None
     outside_share: float = 0.0
+    even_labels: bool = True
 
     @property
     def side(self) -> int:
@@ -197,6 +198,7 @@ _CLINICAL_FROZEN = Recipe(
     dropout=0.3,
     mixup=0.2,
     patience=16,
+    even_labels=False,
 )
 
 RECIPES = {

@@ -8,6 +8,7 @@ import pytest
 from mlcore.calibrate import (
     MIN_COVERAGE,
     TARGET_RISK,
+    calibration_of,
     choose_threshold,
     choose_triage_threshold,
     fit_offsets,
@@ -154,3 +155,15 @@ def test_offsets_stay_finite_on_a_handful(separable: bool) -> None:
     offsets = fit_offsets(logits, truth, label_weights(truth))
     assert np.isfinite(offsets).all()
     assert np.abs(offsets).max() < 0.1
+
+
+def test_labels_may_stay_as_frequent_as_they_are() -> None:
+    rng = np.random.default_rng(7)
+    truth = (rng.random(4000) < 0.2).astype(int)
+    # Evidence of one and the same strength for either label.
+    logits = np.zeros((4000, 2))
+    logits[:, 1] = (2 * truth - 1) + rng.normal(size=4000) * 1.4
+    even = calibration_of(logits, truth).chances(logits)[:, 1].mean()
+    as_found = calibration_of(logits, truth, even=False).chances(logits)[:, 1].mean()
+    assert as_found == pytest.approx(0.2, abs=0.02)
+    assert even > as_found + 0.1
