@@ -117,6 +117,23 @@ class Recipe:
         """Return the recipe as JSON-ready facts."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> Recipe:
+        """Return the recipe that :meth:`as_dict` wrote down, in this version or an older one.
+
+        What a recipe could not say then, it does as it was done then: that is what the defaults do.
+
+        Raises:
+            UnknownRecipeError: the facts are of a newer version, or no recipe.
+        """
+        try:
+            stages = tuple(Stage(**stage) for stage in facts["stages"])
+            how = Augmentation(**facts["augmentation"])
+            return cls(**facts | {"stages": stages, "augmentation": how})
+        except (KeyError, TypeError) as error:
+            msg = f"These facts are of no recipe that this version knows: {error}."
+            raise UnknownRecipeError(msg) from error
+
 
 _DERMOSCOPIC = Augmentation(
     rotation=180,

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlcore.train.recipes import Recipe, UnknownRecipeError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import keras
-
-    from mlcore.train.recipes import Recipe
 
 
 class RunError(ValueError):
@@ -52,8 +52,7 @@ class Run:
         Raises:
             RunError: the folder holds a run of another recipe or seed, or is damaged.
         """
-        # Through JSON, so that what is compared has the types that a file gives back.
-        facts = json.loads(json.dumps({"recipe": recipe.as_dict(), "seed": seed}))
+        facts = _facts(recipe, seed)
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, facts)
         checkpoint = run._whole()
@@ -63,7 +62,11 @@ class Run:
             state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
             known, run.epoch = state["facts"], state["epoch"]
             run.best, run.history = state["best"], state["history"]
-        except (OSError, ValueError, KeyError) as error:
+            # A run that an older version wrote is one of the same recipe with today's defaults.
+            known = _facts(Recipe.from_dict(known["recipe"]), known["seed"])
+        except UnknownRecipeError:
+            known = None
+        except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"{checkpoint / 'state.json'} is damaged; remove {folder} and train again."
             raise RunError(msg) from error
         if known != facts:
@@ -171,3 +174,9 @@ class Run:
         if not checkpoint.exists() and aside.exists():
             aside.rename(checkpoint)
         return checkpoint if checkpoint.exists() else None
+
+
+def _facts(recipe: Recipe, seed: int) -> dict[str, Any]:
+    # Through JSON, so that what is compared has the types that a file gives back.
+    facts: dict[str, Any] = json.loads(json.dumps({"recipe": recipe.as_dict(), "seed": seed}))
+    return facts

@@ -17,7 +17,7 @@ from mlcore.imaging import network_source
 from mlcore.labels import LABEL_SETS
 from mlcore.predictor import Predictor
 from mlcore.quality import QualityLimits, fault_of, measure
-from mlcore.train.recipes import recipe_named
+from mlcore.train.recipes import Recipe, recipe_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,16 +44,10 @@ def test_a_release_is_small_and_tells_where_it_comes_from(folder: Path) -> None:
     assert sum(file["bytes"] for file in facts["files"].values()) < MOST_BYTES
     assert {path.name for path in folder.iterdir()} == {*facts["files"], "manifest.json"}
     assert (folder.parent.name, folder.name) == (release.key, release.version)
-    assert facts["recipe"] == _as_json(recipe_named(facts["recipe"]["name"]).as_dict())
+    assert Recipe.from_dict(facts["recipe"]) == recipe_named(facts["recipe"]["name"])
     assert facts["parity"]["greatest_difference"] < 1e-3
     assert facts["test_looks"] >= 1
     assert set(facts["data"]) == {"train", "validation", "calibration", "test"}
-
-
-def _as_json(facts: object) -> object:
-    if isinstance(facts, dict):
-        return {key: _as_json(value) for key, value in facts.items()}
-    return [_as_json(value) for value in facts] if isinstance(facts, (list, tuple)) else facts
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

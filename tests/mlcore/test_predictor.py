@@ -211,6 +211,7 @@ def _gated(made: Release, folder: Path) -> Release:
     gate = Gate(tuple(checks))
     gate.save(folder / GATE)
     facts = {"gate": {"checks": gate.facts()}, "files": {GATE: {}}}
+    facts |= {"temperature": 1.0, "answer_threshold": 0.5}
     return replace(made, folder=folder, manifest=made.manifest | facts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +106,25 @@ def test_a_folder_is_never_continued_with_something_else(tmp_path: Path, other: 
         Run.open(tmp_path, recipe, 2 if other == "seed" else 1)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"facts": {}}'])
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    _epochs(Run.open(tmp_path, RECIPE, 1), [0.5])
+    path = tmp_path / "checkpoint" / "state.json"
+    state = json.loads(path.read_text())
+    recipe = state["facts"]["recipe"]
+    # What older versions did not know is what they did.
+    for name in ("stratum_power", "outside_share", "even_labels"):
+        recipe.pop(name)
+    for stage in recipe["stages"]:
+        stage.pop("frozen")
+    path.write_text(json.dumps(state))
+    assert Run.open(tmp_path, RECIPE, 1).epoch == 1
+    recipe["from_the_future"] = 1
+    path.write_text(json.dumps(state))
+    with pytest.raises(RunError, match="another recipe or seed"):
+        Run.open(tmp_path, RECIPE, 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"facts": {}}', '{"facts": {"recipe": 1}}'])
 def test_a_damaged_state_is_said(tmp_path: Path, text: str) -> None:
     _epochs(Run.open(tmp_path, RECIPE, 1), [0.5])
     (tmp_path / "checkpoint" / "state.json").write_text(text)
