@@ -133,7 +133,18 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
     temperature = manifest.get("temperature")
     if temperature is None:
         return _UNKNOWN
-    return f"temperature {temperature:.3f}, fitted on the calibration part"
+    fitted = f"temperature {temperature:.3f}"
+    if any(manifest.get("offsets", ())):
+        fitted += " and an offset a label"
+    fitted += f", fitted on {_calibrated_on(manifest)}"
+    # Older releases say nothing of offsets and had none: their mix is that of the part.
+    if "offsets" in manifest and manifest.get("recipe", {}).get("even_labels"):
+        fitted += f", {words.EVEN_LABELS}"
+    return fitted
+
+
+def _calibrated_on(manifest: Mapping[str, Any]) -> str:
+    return words.CALIBRATED_ON[manifest.get("calibrated_on", "calibration")]
 
 
 def _gates(manifest: Mapping[str, Any]) -> str:
@@ -168,9 +179,14 @@ def _data(manifest: Mapping[str, Any], key: str) -> tuple[Block, ...]:
     note = manifest.get("data_note") or " ".join(
         [words.DATA[key], *([words.WITH_HAM] if with_ham else [])]
     )
+    exposed = manifest.get("recipe", {}).get("outside_share", 0) > 0
     licences = [row for row in words.LICENCES[key] if with_ham or not row[0].startswith("HAM10000")]
+    if exposed or "gate" in manifest:
+        licences += words.OUTSIDE_LICENCES
     blocks: list[Block] = [
         Paragraph(note),
+        *([Paragraph(words.EXPOSED)] if exposed else []),
+        *([Paragraph(words.GATE_DATA)] if "gate" in manifest else []),
         Grid("Origin and licence", ("set", "origin", "licence"), (*licences, words.IMAGENET)),
     ]
     parts = manifest.get("data", {})
@@ -182,8 +198,8 @@ def _data(manifest: Mapping[str, Any], key: str) -> tuple[Block, ...]:
         blocks.append(Grid("Parts", ("part", "images", "SHA-256 of the list"), rows))
     blocks.append(
         Paragraph(
-            "No lesion and no near-duplicate stands in two parts. Temperature and thresholds were "
-            f"chosen on the calibration part. {_looks(manifest)}"
+            "No lesion and no near-duplicate stands in two parts. "
+            f"{words.CHOSEN_ON[manifest.get('calibrated_on', 'calibration')]} {_looks(manifest)}"
         )
     )
     return tuple(blocks)

@@ -153,7 +153,8 @@ def _operating_point(
             f"An answer is given where the first label has {manifest['answer_threshold']:.3f} or "
             "more; otherwise the network cannot say. Suspicion of a malignant or pre-malignant "
             "lesion is raised where their probabilities sum to "
-            f"{manifest['triage_threshold']:.3f} or more. Both were chosen on the calibration part."
+            f"{manifest['triage_threshold']:.3f} or more. "
+            + words.THRESHOLDS_CHOSEN_ON[manifest.get("calibrated_on", "calibration")]
             + (own if "cross_validation" in shown else "")
         ),
         Grid("At the thresholds as shipped", ("measure", *shown.values()), tuple(rows)),

@@ -73,6 +73,39 @@ WITH_HAM = (
     "HAM10000 joins the training: mel, nv, bkl, bcc, df and vasc; akiec stays out, because the "
     "nine-class set calls part of it actinic keratosis and part squamous cell carcinoma."
 )
+EXPOSED = (
+    "Photographs of other skin diseases joined the training without a label (outlier exposure, "
+    "Hendrycks et al., ICLR 2019): the network was taught to prefer no label there. They are the "
+    "half of the outside pictures that the gate was fitted on; the other half was held out."
+)
+GATE_DATA = (
+    "The gate before the answer was fitted on the training images, on one half of the outside "
+    "pictures (ordinary photographs, other skin diseases, images of the other modality) and on "
+    "drawn pictures. The table of the gates below is of the other half."
+)
+OUTSIDE_LICENCES = (
+    ("Other skin diseases, for the gate", "DermNet NZ", "CC BY-NC-ND 3.0 NZ"),
+    ("Ordinary photographs, for the gate", "ImageNet sample images", "research use"),
+)
+EVEN_LABELS = "as if every label were equally frequent"
+CALIBRATED_ON = {
+    "calibration": "the calibration part",
+    "cross_validation": "predictions of the cross-validation",
+}
+CHOSEN_ON = {
+    "calibration": "Temperature and thresholds were chosen on the calibration part.",
+    "cross_validation": (
+        "Temperature, offsets and the threshold for suspicion were chosen on the predictions of "
+        "the cross-validation, the threshold for an answer and the gate's bounds on the "
+        "calibration part."
+    ),
+}
+THRESHOLDS_CHOSEN_ON = {
+    "calibration": "Both were chosen on the calibration part.",
+    "cross_validation": (
+        "The first was chosen on the calibration part, the second on the cross-validation."
+    ),
+}
 LICENCES = {
     "isic9": (
         ("Nine-class set", "ISIC Archive", "CC-0, CC BY and CC BY-NC, by image"),
@@ -132,4 +165,8 @@ REFERENCES = (
     ),
     "Network: Tan and Le, EfficientNet, ICML 2019, in its Lite form.",
     "Temperature: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.",
+    (
+        "Offsets: Alexandari, Kundaje and Shrikumar, Maximum Likelihood with Bias-Corrected "
+        "Calibration, ICML 2020."
+    ),
 )

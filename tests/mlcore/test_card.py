@@ -216,3 +216,29 @@ def test_the_order_is_the_cards_own_whatever_a_database_made_of_it(table: dict[s
         assert places == sorted(places)
     assert render_card(MANIFEST, metrics).count("looked at 2 times") == 2
     assert "looked at once, this" in render_card(MANIFEST | {"test_looks": 1}, metrics)
+
+
+def test_the_card_tells_what_it_was_calibrated_on_and_where_outside_pictures_come_from(
+    table: dict[str, Any],
+) -> None:
+    plain = render_card(MANIFEST, _metrics(table))
+    assert "temperature 1.500, fitted on the calibration part |" in plain
+    assert "ImageNet sample" not in plain
+    crossed = MANIFEST | {
+        "calibrated_on": "cross_validation",
+        "offsets": [0.1, -0.1, 0.0, 0.2, -0.2],
+        "gate": {},
+        "recipe": {"name": "clinical5_lite0", "even_labels": True, "outside_share": 0.2},
+    }
+    card = render_card(crossed, _metrics(table))
+    assert (
+        "temperature 1.500 and an offset a label, fitted on predictions of the cross-validation, "
+        "as if every label were equally frequent |"
+    ) in card
+    assert "chosen on the calibration part." not in card
+    assert "| Ordinary photographs, for the gate | ImageNet sample images | research use |" in card
+    assert "outlier exposure" in card
+    crossed["recipe"] = {"name": "clinical5_lite0", "even_labels": False}
+    card = render_card(crossed, _metrics(table))
+    assert "equally frequent" not in card
+    assert "outlier exposure" not in card

@@ -1,7 +1,7 @@
-"""A throw-away PostgreSQL and Valkey for the session, started before Django reads its settings.
+"""A throw-away PostgreSQL and Valkey for each test process, before Django reads its settings.
 
-``DATABASE_URL`` and ``REDIS_URL`` point the suite at other servers where they are set. Workers of
-pytest-xdist inherit the controller's servers.
+``DATABASE_URL`` and ``REDIS_URL`` point the suite at other servers where they are set; the
+processes of pytest-xdist then share them, each in a database of its own on both.
 """
 
 from __future__ import annotations
@@ -25,9 +25,16 @@ _running: list[tuple[Servers, Path]] = []
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: Config) -> None:
     """Start what is missing, before pytest-django's own hook loads the settings."""
-    del early_config
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.test")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and os.environ.get("REDIS_URL"):
+        # Valkey knows sixteen databases by number; pytest-django names PostgreSQL's itself.
+        base = os.environ["REDIS_URL"].rsplit("/", 1)[0]
+        os.environ["REDIS_URL"] = f"{base}/{1 + int(worker.removeprefix('gw'))}"
     if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
+        return
+    if not worker and getattr(early_config.known_args_namespace, "numprocesses", None):
+        # It hands tests out and runs none; a server of its own would serve nobody.
         return
     folder = Path(tempfile.mkdtemp(prefix="skinapp-tests-"))
     # PostgreSQL runs as nobody when the suite runs as root, and must reach its own folder.
