@@ -2,6 +2,7 @@
 
 from classifier.models.analyses import Analysis, Prediction, Transition
 from classifier.models.audit import AuditEvent
+from classifier.models.break_glass import BreakGlass
 from classifier.models.images import Image
 from classifier.models.patients import Lesion, Patient
 from classifier.models.people import Clinic, Membership, User
@@ -12,6 +13,7 @@ __all__ = [
     "OTHER_DIAGNOSIS",
     "Analysis",
     "AuditEvent",
+    "BreakGlass",
     "Clinic",
     "Image",
     "LabelSet",

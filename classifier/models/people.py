@@ -95,6 +95,15 @@ class Clinic(models.Model):
             "Without it, what is not read yet is listed by age alone."
         ),
     )
+    second_factor_required = models.BooleanField(
+        _("second factor for everybody"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Whoever works here must set up a second factor (authenticator app or security key) "
+            "before they see anything."
+        ),
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = ClinicQuerySet.as_manager()
