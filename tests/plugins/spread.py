@@ -1,0 +1,58 @@
+"""How ``pytest -n auto`` spreads the suite over processes.
+
+A file stays together, because its module-wide fixtures start whole installations. All stories in
+a browser stay together as well: they share one installation and one browser. What starts real
+processes goes first, or the last file handed out would keep one core waiting for the other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from xdist.scheduler import LoadFileScheduling
+
+if TYPE_CHECKING:
+    import pytest
+    from xdist.remote import Producer
+
+MOST_PROCESSES = 4
+# Longest first, as measured with ``--durations=0``.
+_FIRST = (
+    "tests/browser/",
+    "tests/jobs/test_real_workers.py",
+    "tests/runtime/test_installation.py",
+    "tests/deploy/test_whole_installation.py",
+)
+
+
+class Spread(LoadFileScheduling):  # type: ignore[misc]  # a class without types
+    """Hands out whole files, and the folder of browser tests as if it were one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/browser/"):
+            return "tests/browser/"
+        return str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process for each core that this process may use, at most four."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MOST_PROCESSES)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
+    """Return our way of handing out tests, whatever ``--dist`` says."""
+    # Otherwise files with many tests would go first, which are the quick ones.
+    config.option.loadscopereorder = False
+    return Spread(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what waits for processes first, where several processes run the suite."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: _place(item.nodeid))
+
+
+def _place(nodeid: str) -> int:
+    return next((n for n, start in enumerate(_FIRST) if nodeid.startswith(start)), len(_FIRST))
