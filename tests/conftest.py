@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,24 @@ class Cast:
     deactivated: User
     patient: Patient
 
-    def client_of(self, user: User | None) -> Client:
-        """Return a browser signed in as ``user``; nobody when None."""
+    def client_of(self, user: User | None, *, confirmed: bool = True) -> Client:
+        """Return a browser signed in as ``user``; nobody when None.
+
+        Args:
+            user: who.
+            confirmed: whether the person gave the password again a moment ago, as dangerous
+                actions ask.
+        """
         client = Client()
         if user is not None:
             client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+            if confirmed:
+                session = client.session
+                session["account_authentication_methods"] = [
+                    {"method": "password", "at": time.time(), "reauthenticated": True}
+                ]
+                session["account_authentication_methods_user"] = str(user.pk)
+                session.save()
         return client
 
 

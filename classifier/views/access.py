@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from allauth.account.decorators import reauthentication_required
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.shortcuts import get_object_or_404
@@ -13,12 +14,24 @@ from classifier.models import Clinic, User
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponseBase
 
     from classifier.querysets.records import ClinicOwnedQuerySet
 
 M = TypeVar("M", bound=models.Model)
+View = TypeVar("View", bound="Callable[..., HttpResponseBase]")
+
+
+def confirmed_recently(view: View) -> View:
+    """Ask for the password again unless it was given a moment ago.
+
+    It stands before what can do much harm: an export of many, an erasure, emergency access.
+    ``ACCOUNT_REAUTHENTICATION_TIMEOUT`` says how long a moment is. A form that was sent is kept and
+    goes on when the person has confirmed.
+    """
+    return cast("View", reauthentication_required(view, app=""))
 
 
 def person(request: HttpRequest) -> User:

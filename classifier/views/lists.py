@@ -26,7 +26,7 @@ from classifier.selectors.lists import (
 )
 from classifier.selectors.paging import KeysetPage
 from classifier.services import audit
-from classifier.views.access import person
+from classifier.views.access import confirmed_recently, person
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +77,7 @@ def history_page(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@confirmed_recently
 def history_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     """Send the filtered history as CSV, row by row."""
     user = person(request)
@@ -94,6 +95,7 @@ def history_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     )
     name = f"skinapp-history-{timezone.localdate():%Y-%m-%d}.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 

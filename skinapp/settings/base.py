@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "pgtrigger",
+    "pghistory",
     "health_check",
     "classifier",
 ]
@@ -59,6 +60,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "skinapp.signing_in.SessionLimitsMiddleware",
+    "skinapp.signing_in.SecondFactorMiddleware",
     "skinapp.middleware.NoStoreMiddleware",
 ]
 
@@ -96,7 +99,14 @@ CACHES = {
 # The sign-in throttle lives in the cache; sessions stay in the database so that a broker that
 # restarts empty signs nobody out.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
-SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+# A shift, whatever happens in it; and half an hour in which nothing does.
+SESSION_ABSOLUTE_SECONDS = env.int(
+    "SESSION_ABSOLUTE_SECONDS", default=int(timedelta(hours=12).total_seconds())
+)
+SESSION_IDLE_SECONDS = env.int(
+    "SESSION_IDLE_SECONDS", default=int(timedelta(minutes=30).total_seconds())
+)
+SESSION_COOKIE_AGE = SESSION_ABSOLUTE_SECONDS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
@@ -194,11 +204,22 @@ ACCOUNT_RATE_LIMITS = {
     "reset_password": "20/m/ip,5/m/key",
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
+    "break_glass": "5/h/user",
 }
 # allauth counts attempts by address: how many proxies stand in front says which one to believe.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ADAPTER = "classifier.accounts.SealingAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Skinapp"
+# Asked of whoever may enter the admin panel; a clinic may ask it of everybody who works there.
+SECOND_FACTOR_FOR_STAFF = True
+# Seal the secrets of second factors, newest first; without any, SECRET_KEY and its fallbacks do.
+MFA_KEYS = env.list("MFA_KEYS", default=[])
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+# How long somebody without a right to a patient may read the record in an emergency.
+BREAK_GLASS_MINUTES = env.int("BREAK_GLASS_MINUTES", default=60)
+# How long the address of a picture works after the page that holds it was made.
+IMAGE_LINK_MINUTES = env.int("IMAGE_LINK_MINUTES", default=15)
 
 # --- Security headers --------------------------------------------------------------------------
 
@@ -255,6 +276,15 @@ INTAKE_MAX_PIXELS = env.int("INTAKE_MAX_PIXELS", default=64_000_000)
 INTAKE_MIN_SIDE = env.int("INTAKE_MIN_SIDE", default=64)
 INTAKE_MAX_SIDE = env.int("INTAKE_MAX_SIDE", default=20_000)
 INTAKE_MAX_FILES = env.int("INTAKE_MAX_FILES", default=12)
+# Pictures are decoded in processes of their own (classifier/intake/decoders.py): so many for each
+# web process, so much memory beyond what they hold empty, so much time for one picture. Measured:
+# 64 megapixels need 0.8 GB (HEIC) and 4 s.
+INTAKE_DECODERS = env.int("INTAKE_DECODERS", default=2)
+INTAKE_DECODE_MEMORY = env.int("INTAKE_DECODE_MEMORY", default=1024**3)
+INTAKE_DECODE_SECONDS = env.int("INTAKE_DECODE_SECONDS", default=20)
+INTAKE_DECODE_WALL_SECONDS = env.float("INTAKE_DECODE_WALL_SECONDS", default=120)
+# Then it makes room for a fresh one, in case a decoder loses memory.
+INTAKE_DECODER_PICTURES = env.int("INTAKE_DECODER_PICTURES", default=1_000)
 # One request may carry the allowed number of images; the body is refused by its declared length.
 REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=INTAKE_MAX_BYTES * 4 + 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

@@ -34,6 +34,8 @@ CSRF_COOKIE_NAME = f"csrf_{_NAME}"
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(VAR / "static"))()
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(VAR / "media"))()
 DEMO_CLINIC = env.bool("DEMO_CLINIC", default=True)
+# The demo's administrator shows the admin panel without a phone at hand.
+SECOND_FACTOR_FOR_STAFF = env.bool("SECOND_FACTOR_FOR_STAFF", default=False)
 # Password-reset letters are written to files under var/mail instead of being sent.
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = str(VAR / "mail")

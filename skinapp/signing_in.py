@@ -1,0 +1,128 @@
+"""How long a sign-in holds, and what it takes to get past the first page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from classifier.services.second_factor import lacks_second_factor
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+_BEGAN, _SEEN, _FINE = "signed_in_at", "last_seen_at", "second_factor_seen_at"
+# So often, in seconds, a session is written and the second factor is looked for: a page with
+# thirty pictures costs neither thirty writes nor thirty questions.
+_NOTE_EVERY = 60
+# A page that asks by itself whether an answer is there does not show that somebody is.
+_NOBODYS = frozenset({"analysis_status"})
+# Where a person without the second factor that is asked of them may go: to set it up, or out.
+_SETTING_UP = frozenset(
+    {
+        "mfa_index",
+        "mfa_activate_totp",
+        "mfa_list_webauthn",
+        "mfa_add_webauthn",
+        "account_reauthenticate",
+        "account_logout",
+    }
+)
+
+
+class SessionLimitsMiddleware:
+    """Ends a session that nobody used for a while, and one that is old however much it is used.
+
+    ``SESSION_IDLE_SECONDS`` and ``SESSION_ABSOLUTE_SECONDS`` say when. Both are counted on the
+    server: what a browser keeps of its cookie does not matter.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """End the session if it is over."""
+        if request.user.is_authenticated:
+            sentence = self._over(request)
+            if sentence:
+                logout(request)
+                messages.info(request, sentence)
+        return self.get_response(request)
+
+    def process_view(
+        self,
+        request: HttpRequest,
+        view: Any,  # noqa: ARG002 - Django's signature
+        args: Any,  # noqa: ARG002
+        kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Note that the session was used, unless a page asks by itself."""
+        match = request.resolver_match
+        if not request.user.is_authenticated or (match and match.url_name in _NOBODYS):
+            return
+        now = int(time.time())
+        request.session.setdefault(_BEGAN, now)
+        if now - request.session.get(_SEEN, 0) >= _NOTE_EVERY:
+            request.session[_SEEN] = now
+
+    def _over(self, request: HttpRequest) -> str:
+        now = time.time()
+        if now - request.session.get(_BEGAN, now) >= settings.SESSION_ABSOLUTE_SECONDS:
+            return _("You were signed out because you signed in long ago. Please sign in again.")
+        if now - request.session.get(_SEEN, now) >= settings.SESSION_IDLE_SECONDS:
+            minutes = settings.SESSION_IDLE_SECONDS // 60
+            return ngettext(
+                "You were signed out because nothing happened for %(minutes)d minute.",
+                "You were signed out because nothing happened for %(minutes)d minutes.",
+                minutes,
+            ) % {"minutes": minutes}
+        return ""
+
+
+class SecondFactorMiddleware:
+    """Sends whoever lacks a second factor that is asked of them to setting one up.
+
+    A clinic that begins to ask for one, and a factor that an administrator took away, reach open
+    sessions within a minute.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Go on; see :meth:`process_view`."""
+        return self.get_response(request)
+
+    def process_view(
+        self,
+        request: HttpRequest,
+        view: Any,
+        args: Any,  # noqa: ARG002 - Django's signature
+        kwargs: Any,  # noqa: ARG002
+    ) -> HttpResponseBase | None:
+        """Let nothing else through; pages that need no sign-in stay open."""
+        match = request.resolver_match
+        if (
+            not request.user.is_authenticated
+            or not getattr(view, "login_required", True)
+            or (match and match.view_name in _SETTING_UP)
+        ):
+            return None
+        now = int(time.time())
+        if now - request.session.get(_FINE, 0) < _NOTE_EVERY:
+            return None
+        if not lacks_second_factor(request.user):
+            request.session[_FINE] = now
+            return None
+        messages.warning(
+            request,
+            _("Set up a second factor first: your role or your clinic asks for one."),
+        )
+        return redirect("mfa_index")
