@@ -104,6 +104,15 @@ class ReviewState(models.TextChoices):
     REVIEWED = "reviewed", _("Reviewed")
 
 
+class ConsentUse(models.TextChoices):
+    """What a patient's images may be used for."""
+
+    CARE = "care", _("Care")
+    TEACHING = "teaching", _("Teaching")
+    RESEARCH = "research", _("Research")
+    TRAINING = "training", _("Training of networks")
+
+
 class ActorKind(models.TextChoices):
     """Who moved an analysis or did something worth recording."""
 

@@ -1,8 +1,9 @@
 """The facts the application keeps, one file per group of models."""
 
 from classifier.models.analyses import Analysis, Prediction, Transition
-from classifier.models.audit import AuditEvent
+from classifier.models.audit import AuditEvent, AuditLink, AuditPending
 from classifier.models.break_glass import BreakGlass
+from classifier.models.consent import Consent, Erasure
 from classifier.models.images import Image
 from classifier.models.patients import Lesion, Patient
 from classifier.models.people import Clinic, Membership, User
@@ -13,8 +14,12 @@ __all__ = [
     "OTHER_DIAGNOSIS",
     "Analysis",
     "AuditEvent",
+    "AuditLink",
+    "AuditPending",
     "BreakGlass",
     "Clinic",
+    "Consent",
+    "Erasure",
     "Image",
     "LabelSet",
     "Lesion",

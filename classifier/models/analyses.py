@@ -3,7 +3,6 @@
 import uuid
 from typing import ClassVar
 
-import pgtrigger
 from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +16,7 @@ from classifier.choices import (
     ReviewState,
     State,
 )
+from classifier.models.append_only import append_only
 from classifier.models.images import Image
 from classifier.models.patients import Patient
 from classifier.models.people import Clinic, User
@@ -208,11 +208,10 @@ class Transition(models.Model):
         verbose_name = _("transition")
         verbose_name_plural = _("transitions")
         ordering = ("created_at", "id")
-        triggers: ClassVar[list[pgtrigger.Trigger]] = [
-            pgtrigger.Protect(
-                name="transition_append_only", operation=pgtrigger.Update | pgtrigger.Delete
-            )
-        ]
+        triggers = append_only(
+            "transition_append_only",
+            patient="SELECT patient_id FROM classifier_analysis WHERE id = OLD.analysis_id",
+        )
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(
                 condition=models.Q(actor_kind=ActorKind.USER, actor__isnull=False)
@@ -263,11 +262,10 @@ class Prediction(models.Model):
         verbose_name = _("prediction")
         verbose_name_plural = _("predictions")
         ordering = ("-created_at", "-id")
-        triggers: ClassVar[list[pgtrigger.Trigger]] = [
-            pgtrigger.Protect(
-                name="prediction_append_only", operation=pgtrigger.Update | pgtrigger.Delete
-            )
-        ]
+        triggers = append_only(
+            "prediction_append_only",
+            patient="SELECT patient_id FROM classifier_image WHERE id = OLD.image_id",
+        )
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=("image", "model_version"), name="prediction_unique_result"

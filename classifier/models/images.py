@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import Modality
+from classifier.models.history import versioned
 from classifier.models.patients import Lesion, Patient
 from classifier.models.people import Clinic, User
 from classifier.querysets.records import ClinicOwnedQuerySet
@@ -18,6 +19,11 @@ class ImageQuerySet(ClinicOwnedQuerySet["Image"]):
     """Images, seen from a person."""
 
 
+@versioned(
+    "ImageEvent",
+    patient="OLD.patient_id",
+    exclude=("display", "thumbnail", "network_source"),
+)
 class Image(models.Model):
     """One accepted upload, as re-encoded copies without metadata.
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import BodySite, Sex, SkinType
+from classifier.models.history import versioned
 from classifier.models.people import Clinic, User
 from classifier.querysets.records import ClinicOwnedQuerySet
 
@@ -42,6 +43,7 @@ class PatientQuerySet(ClinicOwnedQuerySet["Patient"]):
         return found
 
 
+@versioned("PatientEvent", patient="OLD.pgh_obj_id")
 class Patient(models.Model):
     """A person in a clinic's care."""
 
@@ -112,6 +114,7 @@ class LesionQuerySet(ClinicOwnedQuerySet["Lesion"]):
     """Lesions, seen from a person."""
 
 
+@versioned("LesionEvent", patient="OLD.patient_id")
 class Lesion(models.Model):
     """One spot on one patient, photographed any number of times."""
 

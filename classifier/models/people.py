@@ -104,6 +104,15 @@ class Clinic(models.Model):
             "before they see anything."
         ),
     )
+    retention_years = models.PositiveSmallIntegerField(
+        _("keep records for (years)"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Years after a patient's last visit until “manage.py retention” erases the record. "
+            "Empty: nothing is ever erased by age."
+        ),
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = ClinicQuerySet.as_manager()

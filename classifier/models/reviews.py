@@ -3,17 +3,19 @@
 import uuid
 from typing import ClassVar
 
-import pgtrigger
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import Verdict
 from classifier.models.analyses import Analysis, Prediction
+from classifier.models.append_only import append_only
+from classifier.models.history import versioned
 from classifier.models.people import Clinic, User
 from classifier.querysets.records import ClinicOwnedQuerySet
 
 # A reading that is none of the network's labels; the clinician writes it out.
 OTHER_DIAGNOSIS = "other"
+_PATIENT = "SELECT patient_id FROM classifier_analysis WHERE id = OLD.analysis_id"
 
 
 class Reading(models.Model):
@@ -39,11 +41,7 @@ class Reading(models.Model):
         verbose_name = _("reading")
         verbose_name_plural = _("readings")
         ordering = ("created_at", "id")
-        triggers: ClassVar[list[pgtrigger.Trigger]] = [
-            pgtrigger.Protect(
-                name="reading_append_only", operation=pgtrigger.Update | pgtrigger.Delete
-            )
-        ]
+        triggers = append_only("reading_append_only", patient=_PATIENT)
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=("analysis", "reader"), name="reading_once_per_reader"),
             models.CheckConstraint(
@@ -56,6 +54,7 @@ class Reading(models.Model):
         return f"{self.reader} · {self.diagnosis}"
 
 
+@versioned("ReviewEvent", patient=_PATIENT)
 class Review(models.Model):
     """A clinician's verdict on the network's answer. Appended, never edited."""
 
@@ -85,11 +84,7 @@ class Review(models.Model):
         verbose_name = _("review")
         verbose_name_plural = _("reviews")
         ordering = ("number",)
-        triggers: ClassVar[list[pgtrigger.Trigger]] = [
-            pgtrigger.Protect(
-                name="review_append_only", operation=pgtrigger.Update | pgtrigger.Delete
-            )
-        ]
+        triggers = append_only("review_append_only", patient=_PATIENT)
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=("analysis", "number"), name="review_number_unique"),
             models.CheckConstraint(
