@@ -69,7 +69,7 @@ def run(*, quick: bool) -> str:
     ]
     for mega, size in sizes.items():
         for kind in _FORMATS:
-            data = _picture(size, kind)
+            data = picture_of(size, kind)
             rounds = 3 if quick else 7
             began = time.process_time()
             timed = [take_in(data) for _ in range(rounds)]
@@ -110,7 +110,7 @@ def _drawing() -> Picture:
     return draw_dermoscopy("nevus", seed=1, size=(1600, 1200))
 
 
-def _picture(size: tuple[int, int], kind: str) -> bytes:
+def picture_of(size: tuple[int, int], kind: str) -> bytes:
     """Return a drawn lesion enlarged to the size."""
     picture = _drawing().resize(size, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
@@ -129,7 +129,7 @@ def _peak_of(data: bytes, kind: str) -> float:
     """Return the peak memory in MiB of a fresh process that takes the picture in."""
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small", Path(folder) / "large"
-        small.write_bytes(_picture(_SIZES[0.3], kind))
+        small.write_bytes(picture_of(_SIZES[0.3], kind))
         large.write_bytes(data)
         told = subprocess.run(
             [sys.executable, "-c", _CHILD, str(small), str(large)],

@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from classifier.intake.decoders import decoders
 from classifier.intake.refusals import Refused
-from classifier.intake.turnstile import one_large_at_a_time
-from mlcore.imaging import (
-    DISPLAY_SIDE,
-    Decoded,
-    ImageError,
-    Limits,
-    check,
-    decode,
-    encode_display,
-    encode_network_source,
-    encode_thumbnail,
-    network_source,
-)
+from mlcore.imaging import Limits
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,32 +67,22 @@ def accept(upload: UploadedFile[Any]) -> Accepted:
 
     Raises:
         Refused: it is not a fit picture; nothing was stored.
+        DecoderError: no process to decode it in can be started.
     """
     data = _read(upload)
-    limits = intake_limits()
-    try:
-        checked = check(data, limits=limits)
-        with one_large_at_a_time(checked.pixels):
-            decoded = decode(data, limits=limits, at_least=DISPLAY_SIDE, checked=checked)
-            return _cut(data, decoded)
-    except ImageError as error:
-        raise Refused(error.code) from error
-
-
-def _cut(data: bytes, decoded: Decoded) -> Accepted:
-    """Cut the stored copies of a decoded upload."""
-    source = encode_network_source(network_source(decoded.image))
+    # Looked at in a process of its own from the first byte on.
+    cut = decoders().decode(data, intake_limits())
     return Accepted(
         original_sha256=hashlib.sha256(data).hexdigest(),
-        format=decoded.format.value,
+        format=cut.format,
         byte_size=len(data),
-        width=decoded.width,
-        height=decoded.height,
-        display=encode_display(decoded.image),
-        thumbnail=encode_thumbnail(decoded.image),
-        network_source=source,
-        network_source_sha256=hashlib.sha256(source).hexdigest(),
-        taken_at=decoded.taken_at,
+        width=cut.width,
+        height=cut.height,
+        display=cut.display,
+        thumbnail=cut.thumbnail,
+        network_source=cut.network_source,
+        network_source_sha256=hashlib.sha256(cut.network_source).hexdigest(),
+        taken_at=cut.taken_at,
     )
 
 

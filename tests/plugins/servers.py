@@ -27,14 +27,17 @@ def pytest_load_initial_conftests(early_config: Config) -> None:
     """Start what is missing, before pytest-django's own hook loads the settings."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.test")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not worker and getattr(early_config.known_args_namespace, "numprocesses", None):
+        # It hands tests out and runs none; a server of its own would serve nobody.
+        return
+    # Coverage came here by this. The programs that tests start would need half as long again to
+    # come up with it, for lines that are tested in this process as well.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     if worker and os.environ.get("REDIS_URL"):
         # Valkey knows sixteen databases by number; pytest-django names PostgreSQL's itself.
         base = os.environ["REDIS_URL"].rsplit("/", 1)[0]
         os.environ["REDIS_URL"] = f"{base}/{1 + int(worker.removeprefix('gw'))}"
     if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
-        return
-    if not worker and getattr(early_config.known_args_namespace, "numprocesses", None):
-        # It hands tests out and runs none; a server of its own would serve nobody.
         return
     folder = Path(tempfile.mkdtemp(prefix="skinapp-tests-"))
     # PostgreSQL runs as nobody when the suite runs as root, and must reach its own folder.

@@ -1,8 +1,8 @@
 """How ``pytest -n auto`` spreads the suite over processes.
 
-A file stays together, because its module-wide fixtures start whole installations. All stories in
-a browser stay together as well: they share one installation and one browser. What starts real
-processes goes first, or the last file handed out would keep one core waiting for the other.
+A file stays together, because its module-wide fixtures are made once a process. Whatever starts
+real installations, workers or a browser goes to one process, one after the other, and goes first:
+it is the longest part, and the others fill up the rest.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 MOST_PROCESSES = 4
-# Longest first, as measured with ``--durations=0``.
-_FIRST = (
+# Installations, workers and browsers: two of these at once would make each other late.
+_PROCESSES = (
     "tests/browser/",
+    "tests/deploy/test_slow_clients.py",
+    "tests/deploy/test_whole_installation.py",
+    "tests/jobs/test_chaos",
     "tests/jobs/test_real_workers.py",
     "tests/runtime/test_installation.py",
-    "tests/deploy/test_whole_installation.py",
 )
 
 
 class Spread(LoadFileScheduling):  # type: ignore[misc]  # a class without types
-    """Hands out whole files, and the folder of browser tests as if it were one file."""
+    """Hands out whole files, and those that start real processes as if they were one file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/browser/"):
-            return "tests/browser/"
+        if nodeid.startswith(_PROCESSES):
+            return "processes"
         return str(super()._split_scope(nodeid))
 
 
@@ -51,8 +53,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what waits for processes first, where several processes run the suite."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: _place(item.nodeid))
-
-
-def _place(nodeid: str) -> int:
-    return next((n for n, start in enumerate(_FIRST) if nodeid.startswith(start)), len(_FIRST))
+        items.sort(key=lambda item: not item.nodeid.startswith(_PROCESSES))
