@@ -66,6 +66,7 @@ def make_image(
     number = next(_numbers)
     drawn = picture or draw_dermoscopy("nevus", seed=number, size=(320, 240))
     source = encode_network_source(network_source(drawn))
+    display, thumbnail = encode_display(drawn), encode_thumbnail(drawn)
     image = Image(
         clinic=patient.clinic,
         patient=patient,
@@ -76,11 +77,13 @@ def make_image(
         byte_size=1000 + number,
         width=drawn.width,
         height=drawn.height,
+        display_sha256=hashlib.sha256(display).hexdigest(),
+        thumbnail_sha256=hashlib.sha256(thumbnail).hexdigest(),
         network_source_sha256=hashlib.sha256(source).hexdigest(),
         **extra,
     )
-    image.display.save("", ContentFile(encode_display(drawn)), save=False)
-    image.thumbnail.save("", ContentFile(encode_thumbnail(drawn)), save=False)
+    image.display.save("", ContentFile(display), save=False)
+    image.thumbnail.save("", ContentFile(thumbnail), save=False)
     image.network_source.save("", ContentFile(source), save=False)
     image.save()
     return image

@@ -5,6 +5,7 @@ from classifier.models.audit import AuditEvent, AuditLink, AuditPending
 from classifier.models.break_glass import BreakGlass
 from classifier.models.consent import Consent, Erasure
 from classifier.models.images import Image
+from classifier.models.integrity import IntegrityRun
 from classifier.models.patients import Lesion, Patient
 from classifier.models.people import Clinic, Membership, User
 from classifier.models.registry import LabelSet, ModelVersion
@@ -21,6 +22,7 @@ __all__ = [
     "Consent",
     "Erasure",
     "Image",
+    "IntegrityRun",
     "LabelSet",
     "Lesion",
     "Membership",

@@ -22,7 +22,7 @@ class ImageQuerySet(ClinicOwnedQuerySet["Image"]):
 @versioned(
     "ImageEvent",
     patient="OLD.patient_id",
-    exclude=("display", "thumbnail", "network_source"),
+    exclude=("display", "thumbnail", "network_source", "display_sha256", "thumbnail_sha256"),
 )
 class Image(models.Model):
     """One accepted upload, as re-encoded copies without metadata.
@@ -59,6 +59,13 @@ class Image(models.Model):
     display = models.FileField(upload_to=display_path, editable=False)
     thumbnail = models.FileField(upload_to=thumbnail_path, editable=False)
     network_source = models.FileField(upload_to=network_source_path, editable=False)
+    # Empty in rows older than these columns, until the integrity check has looked at the files.
+    display_sha256 = models.CharField(
+        _("SHA-256 of the display copy"), max_length=64, blank=True, default="", db_default=""
+    )
+    thumbnail_sha256 = models.CharField(
+        _("SHA-256 of the thumbnail"), max_length=64, blank=True, default="", db_default=""
+    )
     network_source_sha256 = models.CharField(_("SHA-256 of the network's input"), max_length=64)
 
     objects = ImageQuerySet.as_manager()

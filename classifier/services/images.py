@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 from dataclasses import dataclass
@@ -248,6 +249,8 @@ def _add_accepted(
         byte_size=accepted.byte_size,
         width=accepted.width,
         height=accepted.height,
+        display_sha256=hashlib.sha256(accepted.display).hexdigest(),
+        thumbnail_sha256=hashlib.sha256(accepted.thumbnail).hexdigest(),
         network_source_sha256=accepted.network_source_sha256,
     )
     copies = (
