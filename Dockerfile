@@ -38,4 +38,4 @@ RUN DJANGO_SETTINGS_MODULE=skinapp.settings.local SECRET_KEY=used-for-this-comma
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=6s --start-period=60s --retries=4 CMD ["python", "-m", "skinapp.probe", "web"]
-CMD ["gunicorn", "skinapp.wsgi:application", "--worker-class=gthread", "--threads=4", "--preload", "--no-control-socket", "--worker-tmp-dir=/dev/shm", "--access-logfile=-", "--access-logformat=%(t)s %(m)s %(U)s %(s)s %(b)s %(M)sms"]
+CMD ["gunicorn", "skinapp.wsgi:application", "--worker-class=skinapp.serving.Worker", "--threads=4", "--preload", "--no-control-socket", "--worker-tmp-dir=/dev/shm", "--access-logfile=-", "--access-logformat=%(t)s %(m)s %(U)s %(s)s %(b)s %(M)sms"]

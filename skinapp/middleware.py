@@ -15,7 +15,7 @@ from skinapp.logs import reference as current_reference
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _MOST_DIGITS = 18
 # The pages that take files.
-_TAKE_FILES = frozenset({"image_upload", "analysis_new"})
+TAKE_FILES = frozenset({"image_upload", "analysis_new"})
 
 
 class ReferenceMiddleware:
@@ -85,7 +85,7 @@ class BodySizeMiddleware:
 
 def _takes_files(path: str) -> bool:
     try:
-        return resolve(path).view_name in _TAKE_FILES
+        return resolve(path).view_name in TAKE_FILES
     except Resolver404:
         return False
 

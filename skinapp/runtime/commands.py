@@ -21,7 +21,7 @@ def supervised_commands(listener: int) -> dict[str, list[str]]:
             f"--bind=fd://{listener}",
             "--workers=2",
             "--threads=4",
-            "--worker-class=gthread",
+            "--worker-class=skinapp.serving.Worker",
             "--preload",
             # It would lie in the person's home, one for all installations.
             "--no-control-socket",

@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     # Before the form's token is looked for, which reads the body: a stranger's is not read.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "skinapp.throttle.UploadThrottleMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -86,6 +87,8 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://localhost/skinapp")}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# A server that does not even refuse shall not hold a thread for the minutes TCP would take.
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
 
@@ -94,6 +97,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "skinapp",
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
     },
 }
 # The sign-in throttle lives in the cache; sessions stay in the database so that a broker that
@@ -277,8 +281,8 @@ INTAKE_MIN_SIDE = env.int("INTAKE_MIN_SIDE", default=64)
 INTAKE_MAX_SIDE = env.int("INTAKE_MAX_SIDE", default=20_000)
 INTAKE_MAX_FILES = env.int("INTAKE_MAX_FILES", default=12)
 # Pictures are decoded in processes of their own (classifier/intake/decoders.py): so many for each
-# web process, so much memory beyond what they hold empty, so much time for one picture. Measured:
-# 64 megapixels need 0.8 GB (HEIC) and 4 s.
+# web process, so much memory beyond what they hold empty, so much time for one picture
+# (python -m bench decoders measures what pictures need).
 INTAKE_DECODERS = env.int("INTAKE_DECODERS", default=2)
 INTAKE_DECODE_MEMORY = env.int("INTAKE_DECODE_MEMORY", default=1024**3)
 INTAKE_DECODE_SECONDS = env.int("INTAKE_DECODE_SECONDS", default=20)
@@ -287,6 +291,9 @@ INTAKE_DECODE_WALL_SECONDS = env.float("INTAKE_DECODE_WALL_SECONDS", default=120
 INTAKE_DECODER_PICTURES = env.int("INTAKE_DECODER_PICTURES", default=1_000)
 # One request may carry the allowed number of images; the body is refused by its declared length.
 REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=INTAKE_MAX_BYTES * 4 + 1024 * 1024)
+# What one person may send: far above what anybody photographs, and below what fills a disk.
+UPLOAD_REQUESTS_PER_MINUTE = env.int("UPLOAD_REQUESTS_PER_MINUTE", default=60)
+UPLOAD_BYTES_PER_HOUR = env.int("UPLOAD_BYTES_PER_HOUR", default=4 * 1024**3)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # Above the form's own limit, so that one file too many gets the form's sentence and not a bare 400.
 DATA_UPLOAD_MAX_NUMBER_FILES = INTAKE_MAX_FILES + 100

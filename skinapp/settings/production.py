@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
+from skinapp.settings.base import CACHES
 from skinapp.settings.env import env, secret
 
 _SHORTEST_KEY = 50
@@ -45,21 +46,15 @@ _refuse_guessable(
     "The password in DATABASE_URL", urlsplit(_DATABASE_URL).password or "", _SHORTEST_PASSWORD
 )
 # A dictionary of its own: the base settings' one may belong to another settings module as well.
-DATABASES = {
-    "default": env.db_url_config(_DATABASE_URL) | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-}
+_DATABASE = env.db_url_config(_DATABASE_URL) | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+_DATABASE["OPTIONS"] = {"connect_timeout": 5} | _DATABASE.get("OPTIONS", {})
+DATABASES = {"default": _DATABASE}
 REDIS_URL = secret("REDIS_URL")
 _refuse_guessable(
     "The password in REDIS_URL", urlsplit(REDIS_URL).password or "", _SHORTEST_PASSWORD
 )
 CELERY_BROKER_URL = REDIS_URL
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "skinapp",
-    },
-}
+CACHES = {"default": CACHES["default"] | {"LOCATION": REDIS_URL}}
 ALLOWED_HOSTS = [host.strip() for host in env.list("ALLOWED_HOSTS", default=[]) if host.strip()]
 if not ALLOWED_HOSTS or any("*" in host for host in ALLOWED_HOSTS):
     msg = "ALLOWED_HOSTS must name the host names of this installation; '*' is refused."
