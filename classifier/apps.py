@@ -12,11 +12,12 @@ class ClassifierConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Listen for what people do to their second factors."""
+        """Listen for sign-ins and for what people do to their passwords and second factors."""
         from allauth.mfa import signals  # noqa: PLC0415 - models are not loaded any earlier
 
-        from classifier import accounts  # noqa: PLC0415
+        from classifier import accounts, sign_ins  # noqa: PLC0415
 
         signals.authenticator_added.connect(accounts.on_factor_added)
         signals.authenticator_removed.connect(accounts.on_factor_removed)
         signals.authenticator_reset.connect(accounts.on_factor_reset)
+        sign_ins.connect()

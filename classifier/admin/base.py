@@ -9,6 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model
 from django.utils.functional import cached_property
 
+from classifier.models import Patient
 from classifier.services import audit
 
 if TYPE_CHECKING:
@@ -43,6 +44,21 @@ class RecordAdmin(admin.ModelAdmin[M]):
     def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:  # noqa: ARG002 - Django's signature
         """Return False: records are archived or deactivated, never deleted here."""
         return False
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> M | None:
+        """Return the row of a page, and append to the audit trail whose patient was looked at."""
+        found = super().get_object(request, object_id, from_field)
+        patient = isinstance(found, Patient) or getattr(found, "patient_id", None)
+        if found is not None and patient and request.method == "GET":
+            audit.record_view(
+                action=f"{found._meta.model_name}.viewed_in_admin",
+                actor=person(request),
+                clinic_id=getattr(found, "clinic_id", None),
+                subject=found,
+            )
+        return found
 
     def save_model(self, request: HttpRequest, obj: M, form: ModelForm[M], change: bool) -> None:  # noqa: FBT001 - Django's signature
         """Save and append to the audit trail which fields an administrator changed."""

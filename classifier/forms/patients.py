@@ -70,6 +70,12 @@ class PatientForm(forms.Form):
         required=False,
         help_text=_("Archived patients leave the lists and take no new images. Nothing is lost."),
     )
+    reason = forms.CharField(
+        label=_("Why it is changed"),
+        max_length=200,
+        required=False,
+        help_text=_("Kept in the record's history of changes."),
+    )
     # When the row was changed last before the form was shown: nobody's correction is undone unseen.
     seen = forms.CharField(max_length=40, required=False, widget=forms.HiddenInput)
 
@@ -86,6 +92,7 @@ class PatientForm(forms.Form):
             } | {"seen": patient.updated_at.isoformat(), **self.initial}
             return
         del self.fields["archived"]
+        del self.fields["reason"]
         del self.fields["seen"]
         clinics = Clinic.objects.writable_by(user)
         # Two are enough to know that there is a choice.

@@ -6,28 +6,63 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
-from classifier.choices import State
-from classifier.models import Analysis, Clinic
+from classifier.choices import Role, State
+from classifier.models import Analysis, BreakGlass, Clinic, Membership
+from classifier.querysets.people import WRITING_ROLES
 
 if TYPE_CHECKING:
     from classifier.querysets.people import Person
 
 
+# More would push the page away; the page of emergency accesses lists all.
+_MOST_BANNERS = 3
+
+
 def workplace_of(user: Person | None) -> dict[str, Any]:
-    """Return ``clinics``, ``can_write`` and ``queue_banner``, each computed when first used."""
+    """Return what every page shows of the person's work, each fact computed when first used.
+
+    ``clinics``, ``can_write``, ``administers``, ``queue_banner`` and ``open_accesses``; the first
+    three share one query.
+    """
     if user is None or not user.is_authenticated:
-        return {"clinics": [], "can_write": False, "queue_banner": "", "research_build": True}
+        return {
+            "clinics": [],
+            "can_write": False,
+            "administers": False,
+            "queue_banner": "",
+            "open_accesses": [],
+            "research_build": True,
+        }
+    clinics = SimpleLazyObject(lambda: _clinics_with_role(user))
+
+    def has_role(roles: tuple[str, ...]) -> Any:
+        return SimpleLazyObject(lambda: any(clinic.my_role in roles for clinic in clinics))
+
     return {
-        "clinics": SimpleLazyObject(lambda: list(Clinic.objects.visible_to(user))),
-        "can_write": SimpleLazyObject(lambda: Clinic.objects.writable_by(user).exists()),
+        "clinics": clinics,
+        "can_write": has_role(WRITING_ROLES),
+        "administers": has_role((Role.ADMINISTRATOR,)),
         "queue_banner": SimpleLazyObject(queue_banner),
+        "open_accesses": SimpleLazyObject(lambda: open_accesses(user)),
         # The shipped networks are trained on images with non-commercial licences.
         "research_build": True,
     }
+
+
+def _clinics_with_role(user: Person) -> list[Any]:
+    mine = Membership.objects.filter(user=user.pk, clinic=OuterRef("pk")).values("role")
+    return list(Clinic.objects.visible_to(user).annotate(my_role=Subquery(mine[:1])))
+
+
+def open_accesses(user: Person) -> list[BreakGlass]:
+    """Return the emergency accesses that are open now and that the person must know of."""
+    rows = BreakGlass.objects.active().visible_to(user).select_related("user", "clinic")
+    return list(rows[:_MOST_BANNERS])
 
 
 def oldest_wait() -> timedelta | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pghistory
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -147,12 +148,14 @@ def register_once(*, new: NewPatient, by: User) -> Patient:
         return existing
 
 
-def update_patient(*, patient: Patient, by: User, seen: str = "", **changes: Any) -> Patient:
+def update_patient(
+    *, patient: Patient, by: User, seen: str = "", reason: str = "", **changes: Any
+) -> Patient:
     """Change facts of a patient; facts that stay the same are not written and not audited.
 
     ``changes`` are new values of record_number, name, date_of_birth, sex, skin_type, notes and
     archived. ``seen`` is ``updated_at`` in ISO form of the row that the person saw; without it
-    nothing is compared.
+    nothing is compared. ``reason`` is kept with the new version of the row.
 
     Raises:
         ConflictError: somebody changed the patient since; nothing was changed.
@@ -173,7 +176,7 @@ def update_patient(*, patient: Patient, by: User, seen: str = "", **changes: Any
     if "notes" in changes:
         changes["notes"] = changes["notes"].strip()
     try:
-        with transaction.atomic():
+        with pghistory.context(reason=reason.strip()), transaction.atomic():
             locked = Patient.objects.select_for_update().get(pk=patient.pk)
             changed = [name for name in changes if getattr(locked, name) != changes[name]]
             if not changed:

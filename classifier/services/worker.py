@@ -20,8 +20,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from PIL import Image as Pillow
 
-from classifier.choices import Decision, State
+from classifier.choices import ActorKind, Decision, State
 from classifier.models import Analysis, ModelVersion, Prediction
+from classifier.services import audit
 from classifier.services.claims import (
     Claimed,
     attempts_left,
@@ -218,7 +219,18 @@ def _complete(
             top_label=prediction.top_label,
             triage_rank=_rank(prediction),
         )
-        if not done:
+        if done:
+            # What it says stays out: who reads the trail may still have to read the image.
+            audit.record(
+                action="analysis.answered",
+                actor_kind=ActorKind.WORKER,
+                clinic_id=analysis.clinic_id,
+                subject=analysis,
+                worker=worker,
+                attempt=analysis.attempt,
+                version=str(version),
+            )
+        else:
             # The lease was lost meanwhile: whoever holds the row now finds the same result.
             transaction.set_rollback(True)
     if not done:
@@ -311,13 +323,24 @@ def _try_later(analysis: Analysis, worker: str, code: str) -> None:
 def _fail(analysis: Analysis, worker: str, code: str, reference: str | None = None) -> None:
     reference = reference or new_reference()
     logger.error("%s failed: %s, reference %s", analysis.pk, code, reference)
-    move(
-        analysis_id=analysis.pk,
-        origin=State.RUNNING,
-        target=State.FAILED,
-        attempt=analysis.attempt,
-        actor=worker_actor(worker),
-        reason=code,
-        failure_code=code,
-        failure_reference=reference,
-    )
+    with transaction.atomic():
+        failed = move(
+            analysis_id=analysis.pk,
+            origin=State.RUNNING,
+            target=State.FAILED,
+            attempt=analysis.attempt,
+            actor=worker_actor(worker),
+            reason=code,
+            failure_code=code,
+            failure_reference=reference,
+        )
+        if failed:
+            audit.record(
+                action="analysis.failed",
+                actor_kind=ActorKind.WORKER,
+                clinic_id=analysis.clinic_id,
+                subject=analysis,
+                worker=worker,
+                attempt=analysis.attempt,
+                code=code,
+            )

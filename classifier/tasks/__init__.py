@@ -2,5 +2,13 @@
 
 from classifier.tasks.analysis import run_analyses_task, sweep_analyses_task
 from classifier.tasks.maintenance import clear_sessions_task
+from classifier.tasks.records import finish_erasures_task, seal_audit_task, verify_audit_task
 
-__all__ = ["clear_sessions_task", "run_analyses_task", "sweep_analyses_task"]
+__all__ = [
+    "clear_sessions_task",
+    "finish_erasures_task",
+    "run_analyses_task",
+    "seal_audit_task",
+    "sweep_analyses_task",
+    "verify_audit_task",
+]

@@ -7,4 +7,5 @@ urlpatterns = [
     path("", include("classifier.urls.patients")),
     path("", include("classifier.urls.images")),
     path("", include("classifier.urls.analyses")),
+    path("", include("classifier.urls.records")),
 ]

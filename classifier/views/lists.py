@@ -85,7 +85,7 @@ def history_csv(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     if not form.is_valid():
         return history_page(request)
     with transaction.atomic():
-        audit.record(
+        audit.record_in_their_clinics(
             action="history.exported",
             actor=user,
             filters=sorted(name for name, value in form.cleaned_data.items() if value),

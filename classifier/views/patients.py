@@ -10,8 +10,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from classifier.forms.patients import LesionForm, PatientForm
-from classifier.models import Lesion, Patient
+from classifier.forms.records import ConsentForm
+from classifier.models import Clinic, Lesion, Patient
+from classifier.selectors.consents import consents_of
 from classifier.selectors.patients import find_for_upload, lesions_of, patient_page, timeline
+from classifier.services import audit
+from classifier.services.consents import record_consent
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.patients import (
     FieldRuleError,
@@ -107,6 +111,7 @@ def patient_update(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         else:
             messages.success(request, _("The changes are saved."))
             return redirect(patient)
+    note_view(patient, user)
     return render(
         request,
         "patients/form.html",
@@ -140,6 +145,23 @@ def lesion_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return _patient_page(request, patient, user, form, lesion_form_open=True)
 
 
+@require_http_methods(_READ_AND_SEND)
+def consent_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Record what the patient allows; the form stands on the patient's page."""
+    user = person(request)
+    patient = writable_or_403(Patient.objects.select_related("clinic"), user, pk)
+    form = ConsentForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            record_consent(patient=patient, by=user, **form.cleaned_data)
+        except RuleError as error:
+            add_rule_error(form, error)
+        else:
+            messages.success(request, _("The consent is recorded."))
+            return redirect(patient)
+    return _patient_page(request, patient, user, LesionForm(), consent_form=form)
+
+
 def _patient_page(
     request: HttpRequest,
     patient: Patient,
@@ -147,7 +169,9 @@ def _patient_page(
     lesion_form: LesionForm,
     *,
     lesion_form_open: bool = False,
+    consent_form: ConsentForm | None = None,
 ) -> HttpResponse:
+    note_view(patient, user)
     lesions = lesions_of(patient)
     chosen = _chosen_lesion(request, lesions)
     page, entries = timeline(patient, user, cursor=request.GET.get("cursor", ""), lesion=chosen)
@@ -160,9 +184,22 @@ def _patient_page(
         "may_write": Patient.objects.writable_by(user).filter(pk=patient.pk).exists(),
         "lesion_form": lesion_form,
         "lesion_form_open": lesion_form_open,
+        "consents": consents_of(patient),
+        "consent_form": consent_form or ConsentForm(),
+        "may_administer": Clinic.objects.administered_by(user)
+        .filter(pk=patient.clinic_id)
+        .exists(),
     }
-    status = 422 if lesion_form.errors else 200
+    wrong = lesion_form.errors or (consent_form is not None and consent_form.errors)
+    status = _UNPROCESSABLE if wrong else 200
     return render(request, "patients/detail.html", context, status=status)
+
+
+def note_view(patient: Patient, user: User) -> None:
+    """Append to the audit trail that the person looked at the patient."""
+    audit.record_view(
+        action="patient.viewed", actor=user, clinic_id=patient.clinic_id, subject=patient
+    )
 
 
 def _chosen_lesion(request: HttpRequest, lesions: list[Lesion]) -> Lesion | None:

@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "skinapp.signing_in.SessionLimitsMiddleware",
     "skinapp.signing_in.SecondFactorMiddleware",
     "skinapp.middleware.NoStoreMiddleware",
+    "skinapp.records.HistoryMiddleware",
 ]
 
 TEMPLATES = [
@@ -157,6 +158,19 @@ CELERY_BEAT_SCHEDULE = {
         "task": "classifier.tasks.analysis.sweep_analyses_task",
         "schedule": env.float("ANALYSIS_SWEEP_SECONDS", default=10.0),
         "options": {"expires": 30},
+    },
+    "seal-audit": {
+        "task": "classifier.tasks.records.seal_audit_task",
+        "schedule": env.float("AUDIT_SEAL_SECONDS", default=30.0),
+        "options": {"expires": 60},
+    },
+    "verify-audit": {
+        "task": "classifier.tasks.records.verify_audit_task",
+        "schedule": crontab(minute="41", hour="2"),
+    },
+    "finish-erasures": {
+        "task": "classifier.tasks.records.finish_erasures_task",
+        "schedule": crontab(minute="*/5"),
     },
     "clear-sessions": {
         "task": "classifier.tasks.maintenance.clear_sessions_task",
@@ -315,6 +329,8 @@ MLCORE_RELEASES = env.path("MLCORE_RELEASES", default=str(BASE_DIR / "mlcore" / 
 DEMO_CLINIC = env.bool("DEMO_CLINIC", default=False)
 
 PAGE_SIZE = 25
+# Looks of one person at one page within so many seconds are one event of the audit trail.
+AUDIT_FOLD_SECONDS = env.int("AUDIT_FOLD_SECONDS", default=300)
 CSV_MAX_ROWS = 50_000
 
 # --- Mail, logs --------------------------------------------------------------------------------

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from celery import Task
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+RECORDS = {
+    "classifier.tasks.records.finish_erasures_task",
+    "classifier.tasks.records.seal_audit_task",
+    "classifier.tasks.records.verify_audit_task",
+}
 HEAVY = ("tensorflow", "keras", "ai_edge_litert", "torch")
 
 
@@ -37,6 +42,7 @@ def test_the_tasks_are_known() -> None:
         run_analyses_task.name,
         sweep_analyses_task.name,
         clear_sessions_task.name,
+        *RECORDS,
     }
 
 
@@ -64,7 +70,7 @@ def test_nothing_but_json_is_sent_or_taken() -> None:
 
 def test_beat_sends_known_tasks_to_queues_that_workers_read() -> None:
     names = {entry["task"] for entry in app.conf.beat_schedule.values()}
-    assert names == {sweep_analyses_task.name, clear_sessions_task.name}
+    assert names == {sweep_analyses_task.name, clear_sessions_task.name, *RECORDS}
     queues = {app.amqp.router.route({}, task.name)["queue"].name for task in own_tasks()}
     assert queues == {"analysis", "maintenance"}
 

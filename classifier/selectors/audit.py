@@ -1,0 +1,184 @@
+"""Reading the audit trail of one clinic, and the versions of one patient's rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from classifier.choices import ActorKind
+from classifier.models import AuditEvent, Patient, User
+from classifier.selectors.paging import KeysetPage, paginate
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from django.db.models import QuerySet
+
+    from classifier.models import Clinic
+
+ACTIONS: dict[str, Any] = {
+    "sign_in.done": _("Signed in"),
+    "sign_in.ended": _("Signed out"),
+    "sign_in.failed": _("Failed sign-in"),
+    "second_factor.added": _("Second factor set up"),
+    "second_factor.removed": _("Second factor removed"),
+    "second_factor.reset": _("Recovery codes renewed"),
+    "second_factor.failed": _("Wrong second factor"),
+    "password.changed": _("Password changed"),
+    "password.reset": _("Password set anew by letter"),
+    "user.password_set": _("Password set by an administrator"),
+    "membership.granted": _("Membership granted"),
+    "membership.changed": _("Membership changed"),
+    "membership.revoked": _("Membership ended"),
+    "clinic.changed_in_admin": _("Clinic's settings changed"),
+    "patient.viewed": _("Patient looked at"),
+    "patient.viewed_in_admin": _("Patient looked at in the admin panel"),
+    "patient.registered": _("Patient registered"),
+    "patient.updated": _("Patient's facts changed"),
+    "patient.changed_in_admin": _("Patient changed in the admin panel"),
+    "patient.archived": _("Patient archived"),
+    "patient.restored": _("Patient brought back"),
+    "patient.exported": _("Patient's record exported"),
+    "patient.erased": _("Patient erased"),
+    "lesion.added": _("Lesion recorded"),
+    "consent.given": _("Consent given"),
+    "consent.withdrawn": _("Consent withdrawn"),
+    "image.added": _("Image added"),
+    "image.viewed": _("Image looked at"),
+    "analysis.requested": _("Analysis requested"),
+    "analysis.answered": _("Answer stored"),
+    "analysis.failed": _("Analysis failed"),
+    "analysis.cancelled": _("Analysis cancelled"),
+    "analysis.retried": _("Analysis tried again"),
+    "answer.viewed": _("Answer looked at"),
+    "map.viewed": _("Map looked at"),
+    "reading.saved": _("Own reading saved"),
+    "review.saved": _("Review saved"),
+    "history.exported": _("History exported as CSV"),
+    "break_glass.opened": _("Emergency access opened"),
+    "break_glass.ended": _("Emergency access ended"),
+    "model_version.registered": _("Model version registered"),
+    "model_version.activated": _("Model version switched on"),
+}
+# What may stand beside an event. A verdict or a diagnosis may not: who reads the trail may still
+# have to read the image themselves.
+_TOLD = (
+    "address",
+    "attempt",
+    "code",
+    "fields",
+    "filters",
+    "format",
+    "images",
+    "label_set",
+    "modality",
+    "role",
+    "type",
+    "use",
+    "variant",
+    "version",
+    "worker",
+)
+NETWORKS = "networks"
+_NETWORK_ACTIONS = ("model_version.registered", "model_version.activated")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event as the page shows it.
+
+    Attributes:
+        event: the row.
+        who: the person, the worker or the system.
+        what: the action in words; its code where nobody gave it any.
+        patient: whose record it touches, while there is such a patient; its page is linked.
+        details: facts that give no answer away: "attempt 1, worker a:1".
+    """
+
+    event: AuditEvent
+    who: str
+    what: str
+    patient: Patient | None
+    details: str
+
+
+def people_of(clinic: Clinic) -> QuerySet[User]:
+    """Return who works in the clinic, and who once did something there."""
+    deeds = AuditEvent.objects.filter(clinic=clinic, actor=OuterRef("pk"))
+    members = User.clinics.through.objects.filter(clinic=clinic, user=OuterRef("pk"))
+    return User.objects.filter(Exists(members) | Exists(deeds)).order_by("last_name", "email")
+
+
+def trail(
+    scope: Clinic | None, filters: dict[str, Any], *, cursor: str = ""
+) -> tuple[KeysetPage[AuditEvent], list[Line]]:
+    """Return a page of the events of one clinic, newest first.
+
+    Args:
+        scope: a clinic that the reader administers; None for the networks, which are everybody's.
+        filters: ``person``, ``action``, ``patient`` (a UUID), ``since`` and ``until`` (days, both
+            included); each may be missing or empty.
+        cursor: of another page.
+    """
+    events = AuditEvent.objects.filter(clinic=scope)
+    if scope is None:
+        events = events.filter(action__in=_NETWORK_ACTIONS)
+    anchors = events
+    if filters.get("person"):
+        events = events.filter(actor=filters["person"])
+    if filters.get("action"):
+        events = events.filter(action=filters["action"])
+    if filters.get("patient"):
+        events = events.filter(patient_key=filters["patient"])
+    if filters.get("since"):
+        events = events.filter(at__gte=_midnight(filters["since"]))
+    if filters.get("until"):
+        events = events.filter(at__lt=_midnight(filters["until"] + timedelta(days=1)))
+    page = paginate(
+        events.select_related("actor"),
+        order=("-at", "-id"),
+        cursor=cursor,
+        size=settings.PAGE_SIZE,
+        anchors=anchors,
+    )
+    keys = {event.patient_key for event in page if event.patient_key is not None}
+    patients = Patient.objects.filter(clinic=scope).defer("notes").in_bulk(keys)
+    subjects = User.objects.in_bulk(
+        {event.subject_id for event in page if event.subject_type == "user"}
+    )
+    return page, [_line(event, patients, subjects) for event in page]
+
+
+def _line(event: AuditEvent, patients: dict[Any, Patient], users: dict[Any, User]) -> Line:
+    told = [f"{name} {_plain(event.details[name])}" for name in _TOLD if event.details.get(name)]
+    if event.subject_type == "user":
+        about = next((user for key, user in users.items() if str(key) == event.subject_id), None)
+        if about is not None and about != event.actor:
+            told.insert(0, about.email)
+    return Line(
+        event=event,
+        who=_who(event),
+        what=str(ACTIONS.get(event.action, event.action)),
+        patient=patients.get(event.patient_key),
+        details=", ".join(told),
+    )
+
+
+def _who(event: AuditEvent) -> str:
+    if event.actor is not None:
+        return str(event.actor)
+    return str(ActorKind(event.actor_kind).label)
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))

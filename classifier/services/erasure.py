@@ -1,0 +1,175 @@
+"""Erasing a patient: every row and every file, for ever; a tombstone stays."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from classifier.models import (
+    Analysis,
+    BreakGlass,
+    Clinic,
+    Consent,
+    Erasure,
+    Image,
+    Lesion,
+    Patient,
+    Prediction,
+    Reading,
+    Review,
+    Transition,
+)
+from classifier.models.append_only import ERASING
+from classifier.services import audit
+from classifier.services.errors import RuleError
+
+if TYPE_CHECKING:
+    import uuid
+
+    from django.db.models import QuerySet
+
+    from classifier.models import User
+
+logger = logging.getLogger(__name__)
+
+_VERSIONED = ("Patient", "Lesion", "Image", "Review")
+
+
+def may_erase(*, patient: Patient, by: User) -> bool:
+    """Tell whether the person may erase the patient: the clinic's administrator or a superuser."""
+    administered = Clinic.objects.administered_by(by).filter(pk=patient.clinic_id)
+    return (by.is_active and by.is_superuser) or administered.exists()
+
+
+def erase_patient(
+    *, patient_key: uuid.UUID, by: User | None, reason: str, confirmation: str
+) -> Erasure:
+    """Erase a patient: rows, versions, pictures, thumbnails, network inputs and predictions.
+
+    Safe to run twice: the second time finds the tombstone and removes files that are still there.
+    The files go after the commit, so that a failed erasure loses none; what a crash leaves behind
+    is on the tombstone's list, which :func:`finish_erasures` works off.
+
+    Args:
+        patient_key: the patient's identifier.
+        by: who erases; None for the clinic's retention rule.
+        reason: kept in the audit trail; it must not name the patient.
+        confirmation: the patient's record number, typed anew.
+
+    Raises:
+        RuleError: no reason, another record number, or no right to erase.
+        Patient.DoesNotExist: there never was such a patient.
+    """
+    before = Erasure.objects.filter(patient_key=patient_key).first()
+    if before is not None:
+        finish_erasure(before)
+        return before
+    with transaction.atomic():
+        # Whoever adds an image or a result waits here, and then finds no patient.
+        patient = Patient.objects.select_for_update().get(pk=patient_key)
+        _check(patient, by, reason, confirmation)
+        images = Image.objects.filter(patient=patient)
+        tombstone = Erasure.objects.create(
+            patient_key=patient.pk,
+            clinic_id=patient.clinic_id,
+            erased_by=by,
+            registered_at=patient.created_at,
+            files=[
+                name
+                for names in images.values_list("display", "thumbnail", "network_source")
+                for name in names
+                if name
+            ],
+        )
+        audit.record(
+            action="patient.erased",
+            actor=by,
+            clinic_id=patient.clinic_id,
+            subject=patient,
+            reason=reason.strip(),
+            images=images.count(),
+        )
+        _delete_rows(patient)
+        transaction.on_commit(lambda: finish_erasure(tombstone))
+    return tombstone
+
+
+def finish_erasure(tombstone: Erasure) -> bool:
+    """Remove the files on the tombstone's list; return whether none is left."""
+    if tombstone.files_removed_at is not None:
+        return True
+    storage = Image._meta.get_field("display").storage
+    left: list[str] = []
+    for name in tombstone.files:
+        try:
+            storage.delete(name)
+        except Exception:  # whatever a storage raises, the next file must still go
+            logger.exception("A file of an erased patient is still there: %s", name)
+            left.append(name)
+    tombstone.files = left
+    tombstone.files_removed_at = None if left else timezone.now()
+    tombstone.save(update_fields=["files", "files_removed_at"])
+    return not left
+
+
+def finish_erasures() -> int:
+    """Finish erasures whose files are still there; return how many are finished now."""
+    unfinished = Erasure.objects.filter(files_removed_at__isnull=True).order_by("erased_at")
+    return sum(finish_erasure(tombstone) for tombstone in unfinished)
+
+
+def rows_of(patient: Patient) -> list[QuerySet[Any]]:
+    """Return everything about a patient, in an order in which it can be deleted."""
+    analyses = Analysis.objects.filter(patient=patient)
+    lesions = Lesion.objects.filter(patient=patient)
+    images = Image.objects.filter(patient=patient)
+    version = {name: apps.get_model("classifier", f"{name}Event") for name in _VERSIONED}
+    return [
+        version["Review"].objects.filter(analysis__in=analyses),
+        Transition.objects.filter(analysis__in=analyses),
+        Reading.objects.filter(analysis__in=analyses),
+        Review.objects.filter(analysis__in=analyses),
+        analyses,
+        Prediction.objects.filter(image__in=images),
+        Consent.objects.filter(patient=patient),
+        BreakGlass.objects.filter(patient=patient),
+        # The admin panel's own log repeats names.
+        *(
+            LogEntry.objects.filter(
+                content_type=ContentType.objects.get_for_model(rows.model),
+                object_id__in=[str(key) for key in rows.values_list("pk", flat=True)],
+            )
+            for rows in (analyses, images, lesions, Patient.objects.filter(pk=patient.pk))
+        ),
+        version["Image"].objects.filter(patient=patient),
+        version["Lesion"].objects.filter(patient=patient),
+        version["Patient"].objects.filter(pgh_obj=patient),
+        images,
+        lesions,
+        Patient.objects.filter(pk=patient.pk),
+    ]
+
+
+def _delete_rows(patient: Patient) -> None:
+    rows = rows_of(patient)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, %s, true)", [ERASING, str(patient.pk)])
+        for found in rows:
+            found.delete()
+        cursor.execute("SELECT set_config(%s, '', true)", [ERASING])
+
+
+def _check(patient: Patient, by: User | None, reason: str, confirmation: str) -> None:
+    if by is not None and not may_erase(patient=patient, by=by):
+        raise RuleError(_("Only the clinic's administrator erases a patient."))
+    if not reason.strip():
+        raise RuleError(_("Say why the patient is erased."))
+    if confirmation.strip() != patient.record_number:
+        raise RuleError(_("This is not the patient's record number. Nothing was erased."))
