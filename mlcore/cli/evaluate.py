@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from mlcore.cli.options import BATCH, DATA, LOOKS, SPLITS, looks, pictures, run_
 from mlcore.data.sets import DataError
 from mlcore.labels import LABEL_SETS
 from mlcore.train.recipes import recipe_named
+from mlcore.train.run import RunError
 
 if TYPE_CHECKING:
     import argparse
@@ -73,6 +75,12 @@ def _release_answers(options: argparse.Namespace, key: str) -> tuple[str, Any, A
     facts = predictor.release.manifest
     # The deal of the pictures it was trained on, or it would be measured on some of them.
     recipe = recipe_named(facts["recipe"]["name"])
+    if options.split not in facts["data"]:
+        msg = (
+            f"The release {key} {predictor.release.version} learnt from the {options.split} part "
+            "too; measure it on --split calibration."
+        )
+        raise RunError(msg)
     part = _measured(options, recipe, facts["seed"])
     chances = []
     for start in range(0, len(part), BATCH):
@@ -83,10 +91,11 @@ def _release_answers(options: argparse.Namespace, key: str) -> tuple[str, Any, A
 
 def _run_answers(options: argparse.Namespace, name: str) -> tuple[str, Any, Any, list[str]]:
     from mlcore.evaluate import softmax  # noqa: PLC0415 - keeps the other commands light
-    from mlcore.train.loop import load_trained, predict_logits  # noqa: PLC0415
+    from mlcore.train.loop import predict_logits  # noqa: PLC0415
+    from mlcore.train.soup import load_runs  # noqa: PLC0415
 
     recipe = recipe_named(name)
-    trained = load_trained(recipe, folder=run_folder(options, recipe), seed=options.seed)
+    trained = load_runs(recipe, partial(run_folder, options), seed=options.seed)
     part = _measured(options, recipe, options.seed)
     chances = softmax(predict_logits(trained.model, part.squares(recipe.side)))
     return recipe.label_set, part.labels, chances, [record.group for record in part.records]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from mlcore.cli.options import Commands
+    from mlcore.train.recipes import Recipe
 
 
 def add(commands: Commands) -> None:
@@ -23,9 +24,16 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
+    from mlcore.train.soup import members_of  # noqa: PLC0415 - imports Keras
+
+    for recipe in members_of(recipe_named(options.recipe)):
+        _train(options, recipe)
+    return 0
+
+
+def _train(options: argparse.Namespace, recipe: Recipe) -> None:
     from mlcore.train.loop import train  # noqa: PLC0415 - imports Keras
 
-    recipe = recipe_named(options.recipe)
     if options.final:
         (training,) = pictures(options, recipe, options.seed, ("train+validation",)).values()
         validation = training.subset([])
@@ -51,4 +59,3 @@ def run(options: argparse.Namespace) -> int:
         f"{recipe.name}: best epoch {trained.best_epoch + 1}, {measured}, "
         f"{trained.pictures_per_second:.1f} pictures/s"
     )
-    return 0

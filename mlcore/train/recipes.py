@@ -84,6 +84,8 @@ class Recipe:
         stratum_power: instead of ``ham_share``, draw the pictures of a class that come from one
             collection of the ISIC Archive in proportion to their number to this power
             (see :mod:`mlcore.train.draws`).
+        members: recipes whose runs are trained and averaged instead of a run of this one
+            (see :mod:`mlcore.train.soup`).
     """
 
     name: str
@@ -107,6 +109,7 @@ class Recipe:
     stratum_power: float | None = None
     outside_share: float = 0.0
     even_labels: bool = True
+    members: tuple[str, ...] = ()
 
     @property
     def side(self) -> int:
@@ -129,7 +132,8 @@ class Recipe:
         try:
             stages = tuple(Stage(**stage) for stage in facts["stages"])
             how = Augmentation(**facts["augmentation"])
-            return cls(**facts | {"stages": stages, "augmentation": how})
+            members = tuple(facts.get("members", ()))
+            return cls(**facts | {"stages": stages, "augmentation": how, "members": members})
         except (KeyError, TypeError) as error:
             msg = f"These facts are of no recipe that this version knows: {error}."
             raise UnknownRecipeError(msg) from error
@@ -262,6 +266,12 @@ RECIPES = {
         # What each choice is worth, one at a time.
         replace(_STRATA, name="isic9_lite0_without_ham", with_ham=False),
         replace(_STRATA, name="isic9_lite0_by_class", stratum_power=None, ham_share=0.4),
+        # Their mean sees both ways of drawing and costs no more to run.
+        replace(
+            _STRATA,
+            name="isic9_lite0_soup",
+            members=("isic9_lite0_strata", "isic9_lite0_by_class"),
+        ),
         replace(_linear(_STRATA), name="isic9_linear"),
         # The same with everything before block 3 as published, which takes half of the time.
         replace(
