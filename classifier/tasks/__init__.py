@@ -1,10 +1,11 @@
 """Celery tasks: nudges without content. The rows in PostgreSQL are the work."""
 
 from classifier.tasks.analysis import run_analyses_task, sweep_analyses_task
-from classifier.tasks.maintenance import clear_sessions_task
+from classifier.tasks.maintenance import check_integrity_task, clear_sessions_task
 from classifier.tasks.records import finish_erasures_task, seal_audit_task, verify_audit_task
 
 __all__ = [
+    "check_integrity_task",
     "clear_sessions_task",
     "finish_erasures_task",
     "run_analyses_task",

@@ -172,6 +172,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "classifier.tasks.records.finish_erasures_task",
         "schedule": crontab(minute="*/5"),
     },
+    "check-integrity": {
+        "task": "classifier.tasks.maintenance.check_integrity_task",
+        # A run of the night goes on every hour where it was left, and a lost message costs one.
+        "schedule": crontab(minute="23"),
+        "options": {"expires": 1800},
+    },
     "clear-sessions": {
         "task": "classifier.tasks.maintenance.clear_sessions_task",
         # By the clock: a beat that is started anew every few hours would never reach an interval.
@@ -322,6 +328,10 @@ ANALYSIS_MAX_ATTEMPTS = env.int("ANALYSIS_MAX_ATTEMPTS", default=3)
 ANALYSIS_BACKOFF_SECONDS = env.list("ANALYSIS_BACKOFF_SECONDS", cast=int, default=[2, 10, 60])
 # The oldest waiting analysis may be this old before /readyz and the pages raise the alarm.
 ANALYSIS_QUEUE_ALARM_SECONDS = env.int("ANALYSIS_QUEUE_ALARM_SECONDS", default=300)
+# From this hour on (by TIME_ZONE) every file, row, state and release is checked, once a day ...
+INTEGRITY_HOUR = env.int("INTEGRITY_HOUR", default=2)
+# ... and files that no row names are removed, but for those of uploads that may be under way.
+INTEGRITY_GRACE_HOURS = env.float("INTEGRITY_GRACE_HOURS", default=24.0)
 MLCORE_ENGINE = env.str("MLCORE_ENGINE", default="litert")
 MLCORE_RELEASES = env.path("MLCORE_RELEASES", default=str(BASE_DIR / "mlcore" / "releases"))()
 

@@ -15,7 +15,12 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from classifier.tasks import clear_sessions_task, run_analyses_task, sweep_analyses_task
+from classifier.tasks import (
+    check_integrity_task,
+    clear_sessions_task,
+    run_analyses_task,
+    sweep_analyses_task,
+)
 from classifier.tasks.analysis import worker_name
 from skinapp.celery import app
 
@@ -42,6 +47,7 @@ def test_the_tasks_are_known() -> None:
         run_analyses_task.name,
         sweep_analyses_task.name,
         clear_sessions_task.name,
+        check_integrity_task.name,
         *RECORDS,
     }
 
@@ -70,7 +76,12 @@ def test_nothing_but_json_is_sent_or_taken() -> None:
 
 def test_beat_sends_known_tasks_to_queues_that_workers_read() -> None:
     names = {entry["task"] for entry in app.conf.beat_schedule.values()}
-    assert names == {sweep_analyses_task.name, clear_sessions_task.name, *RECORDS}
+    assert names == {
+        sweep_analyses_task.name,
+        clear_sessions_task.name,
+        check_integrity_task.name,
+        *RECORDS,
+    }
     queues = {app.amqp.router.route({}, task.name)["queue"].name for task in own_tasks()}
     assert queues == {"analysis", "maintenance"}
 
