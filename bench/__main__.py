@@ -22,7 +22,17 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BENCHMARKS = ("intake", "decoders", "engines", "visit", "outside", "quality", "copies")
+BENCHMARKS = (
+    "intake",
+    "decoders",
+    "engines",
+    "visit",
+    "outside",
+    "quality",
+    "copies",
+    "chaos",
+    "memory",
+)
 _LIBRARIES = ("django", "pillow", "pillow-heif", "numpy", "ai-edge-litert", "tensorflow", "keras")
 
 

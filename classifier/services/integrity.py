@@ -23,7 +23,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from classifier.choices import State
-from classifier.models import Analysis, Image, ModelVersion, Prediction
+from classifier.models import Analysis, Image, ModelVersion, Prediction, Transition
 from classifier.services.model_versions import verified_release
 from classifier.services.moves import LEGAL_MOVES
 from mlcore.bundle import ReleaseError
@@ -341,7 +341,7 @@ def _check_rules(report: Report) -> None:
         for rule in model._meta.constraints:
             if rule.name not in enforced:
                 report.add("rule_missing", rule.name, "the database does not enforce it")
-    for model in (Analysis._meta.get_field("transitions").related_model, Prediction):
-        for trigger in model._meta.triggers:
-            if (model._meta.db_table, trigger.get_pgid(model)) not in triggers:
+    for kept in (Transition, Prediction):
+        for trigger in getattr(kept._meta, "triggers", ()):
+            if (kept._meta.db_table, trigger.get_pgid(kept)) not in triggers:
                 report.add("rule_missing", trigger.name, "the trigger is gone or switched off")

@@ -1,0 +1,45 @@
+"""``python -m bench.chaos [--images 1000] [--times 6] [--seed 1]``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+import bench.chaos
+from bench.__main__ import describe_machine
+from bench.chaos import Plan, run_plan
+from bench.chaos.report import table
+
+
+def main() -> int:
+    """Run once; the status is 1 where something was lost, doubled or out of bounds."""
+    usual = Plan()
+    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=bench.chaos.__doc__)
+    parser.add_argument("--images", type=int, default=usual.images)
+    parser.add_argument("--times", type=int, default=usual.times, help="each damage so often")
+    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--limit-ms", type=float, default=usual.limit_ms, help="bound of p95")
+    parser.add_argument("--releases", type=Path, help="other networks than the shipped ones")
+    parser.add_argument("--no-mount", action="store_true", help="fill no real disk")
+    chosen = parser.parse_args()
+    # Told to end, it takes its servers and its disk with it.
+    signal.signal(signal.SIGTERM, lambda sign, _frame: sys.exit(128 + sign))
+    outcome = run_plan(
+        Plan(
+            images=chosen.images,
+            times=chosen.times,
+            seed=chosen.seed,
+            limit_ms=chosen.limit_ms,
+            releases=chosen.releases,
+            mount=not chosen.no_mount,
+        )
+    )
+    print(describe_machine())
+    print(table(outcome))
+    return 1 if outcome.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
