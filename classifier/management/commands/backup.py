@@ -1,0 +1,40 @@
+"""``manage.py backup``: one archive of the database and the images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from classifier.services.backups import BackupError, make_backup
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+
+class Command(BaseCommand):
+    """Write an archive; the application may go on working meanwhile."""
+
+    help = "Write one archive of the database and the images, with a hash of every part."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "target", type=Path, help="The archive, or a folder in which it gets a dated name."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
+        """Write it and say what is in it."""
+        target: Path = options["target"]
+        if target.is_dir():
+            target /= f"skinapp-{timezone.now():%Y%m%dT%H%M%S}.tar"
+        try:
+            summary = make_backup(target=target)
+        except (BackupError, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            f"{target}: the database and {summary.files} files, {summary.size / 1e6:.1f} MB. "
+            "It holds patients' data: encrypt it, and try restoring it."
+        )

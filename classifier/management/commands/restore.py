@@ -1,0 +1,51 @@
+"""``manage.py restore``: an archive of ``manage.py backup`` into this instance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from classifier.services.backups import BackupError, restore_backup, verify_backup
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+
+class Command(BaseCommand):
+    """Verify an archive, put it in place, and bring its tables up to date."""
+
+    help = "Restore an archive of manage.py backup. Stop web, workers and beat before."
+    # The database may hold anything, or nothing.
+    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own attribute
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("archive", type=Path)
+        parser.add_argument(
+            "--replace",
+            action="store_true",
+            help="Throw away what this instance holds. Without it, it must be empty.",
+        )
+        parser.add_argument(
+            "--verify-only", action="store_true", help="Only check the archive's hashes."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
+        """Restore it and say what was restored."""
+        archive: Path = options["archive"]
+        try:
+            if options["verify_only"]:
+                manifest = verify_backup(archive=archive)
+                self.stdout.write(f"{archive} of {manifest['made_at']} is whole.")
+                return
+            summary = restore_backup(archive=archive, replace=options["replace"])
+        except (BackupError, OSError) as error:
+            raise CommandError(str(error)) from error
+        call_command("migrate", verbosity=0, interactive=False)
+        self.stdout.write(
+            f"Restored the database and {summary.files} files of {summary.made_at}. "
+            "Everybody's sessions are those of that moment."
+        )

@@ -1,0 +1,229 @@
+"""A backup restores into a fresh instance, row for row and byte for byte; a damaged one cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from classifier.choices import Modality
+from classifier.services import backups
+from classifier.services.backups import BackupError, make_backup, restore_backup, verify_backup
+from classifier.services.images import add_image
+from classifier.services.postgres_programs import connection_environment
+from skinapp.runtime.supervisor import ROOT
+from tests.intake.samples import drawn, encoded
+from tests.jobs.processes import database_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_django.fixtures import Settings
+
+    from classifier.models import Image
+    from tests.conftest import Cast
+
+
+def add(cast: Cast, seed: int) -> Image:
+    """Upload a picture of its own."""
+    upload = SimpleUploadedFile("a.png", encoded(drawn(seed), "PNG"))
+    return add_image(
+        patient=cast.patient, by=cast.owner, upload=upload, modality=Modality.DERMOSCOPY
+    ).image
+
+
+def rows_of(address: str) -> dict[str, str]:
+    """Return a digest of the rows of every table of a database."""
+    own: Any = psycopg2.connect(address)
+    try:
+        with own.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+            found = {}
+            for (table,) in cursor.fetchall():
+                digest = "md5(string_agg(t::text, chr(10) ORDER BY t::text))"
+                cursor.execute(f'SELECT count(*), {digest} FROM "{table}" t')  # noqa: S608 - its own
+                count, digest = cursor.fetchone()
+                found[table] = f"{count} {digest}"
+            return found
+    finally:
+        own.close()
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder by its name."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def fresh() -> Iterator[str]:
+    """Return the address of an empty database."""
+    name = f"restored_{secrets.token_hex(4)}"
+    address = database_url()
+    own: Any = psycopg2.connect(address)
+    own.autocommit = True
+    with own.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield f"{address.rpartition('/')[0]}/{name}"
+    with own.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    own.close()
+
+
+def restored(archive: Path, address: str, media: Path, *options: str) -> tuple[int, str]:
+    """Run ``manage.py restore`` as an instance of its own."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "restore", str(archive), *options],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "DJANGO_SETTINGS_MODULE": "skinapp.settings.local",
+            "SECRET_KEY": "only-for-tests-" + "z" * 40,
+            "DATABASE_URL": address,
+            "MEDIA_ROOT": str(media),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_a_backup_comes_back_whole_into_a_fresh_instance(
+    transactional_db: None, cast: Cast, settings: Settings, tmp_path: Path, fresh: str
+) -> None:
+    add(cast, 1)
+    erased = add(cast, 2)
+    archive = tmp_path / "archive.tar"
+    call_command("backup", str(archive))
+    assert archive.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.glob(".*")] == []
+    before, files = rows_of(database_url()), files_of(Path(settings.MEDIA_ROOT))
+    assert len(files) == 6
+
+    media = tmp_path / "elsewhere"
+    status, said = restored(archive, fresh, media)
+    assert status == 0, said
+    assert "Restored the database and 6 files" in said
+    assert rows_of(fresh) == before
+    assert files_of(media) == files
+    assert {path.stat().st_mode & 0o777 for path in media.rglob("*") if path.is_file()} == {0o600}
+    # What refuses changes came along: the audit trail cannot be altered there either.
+    own: Any = psycopg2.connect(fresh)
+    with own.cursor() as cursor, pytest.raises(psycopg2.Error):
+        cursor.execute("DELETE FROM classifier_auditevent")
+    own.close()
+
+    # Not over an instance that is in use, unless told so.
+    status, said = restored(archive, fresh, media)
+    assert status == 1
+    assert "This instance holds" in said
+    assert rows_of(fresh) == before
+    (media / "images" / "left over.jpg").write_bytes(b"x")
+    status, said = restored(archive, fresh, media, "--replace")
+    assert status == 0, said
+    assert rows_of(fresh) == before
+    assert files_of(media) == files
+
+    # A file that vanished is a loss, and a backup without it is none.
+    erased.display.storage.delete(str(erased.display.name))
+    with pytest.raises(CommandError, match="1 files of rows are missing"):
+        call_command("backup", str(tmp_path / "second.tar"))
+    assert not (tmp_path / "second.tar").exists()
+    with pytest.raises(CommandError, match="exists already"):
+        call_command("backup", str(archive))
+
+
+def rewritten(source: Path, target: Path, change: Any) -> Path:
+    """Write an archive anew, each part through ``change(name, data)``; None leaves it out."""
+    with tarfile.open(source) as old, tarfile.open(target, "w") as new:
+        for member in old:
+            body = old.extractfile(member)
+            assert body is not None
+            data = change(member.name, body.read())
+            if data is not None:
+                member.size = len(data)
+                new.addfile(member, io.BytesIO(data))
+    return target
+
+
+def test_an_archive_that_was_touched_is_refused_before_anything_is(
+    transactional_db: None, cast: Cast, settings: Settings, tmp_path: Path
+) -> None:
+    add(cast, 1)
+    archive = tmp_path / "archive.tar"
+    summary = make_backup(target=archive)
+    assert (summary.files, summary.gone) == (3, 0)
+    assert verify_backup(archive=archive)["format"] == 1
+    call_command("restore", str(archive), "--verify-only")
+
+    def spoilt(name: str, data: bytes) -> bytes:
+        return data[:-1] + bytes([data[-1] ^ 1]) if name.startswith("media/") else data
+
+    damaged = [
+        rewritten(archive, tmp_path / "spoilt.tar", spoilt),
+        rewritten(
+            archive, tmp_path / "less.tar", lambda name, data: None if ".display" in name else data
+        ),
+        rewritten(
+            archive, tmp_path / "bare.tar", lambda name, data: None if "json" in name else data
+        ),
+        tmp_path / "cut.tar",
+        tmp_path / "text.tar",
+        tmp_path / "none.tar",
+    ]
+    damaged[3].write_bytes(archive.read_bytes()[:5_000])
+    damaged[4].write_text("no archive")
+    newer = rewritten(
+        archive,
+        tmp_path / "newer.tar",
+        lambda name, data: (
+            data.replace(b'"classifier.0001', b'"classifier.9001')
+            if name == "manifest.json"
+            else data
+        ),
+    )
+    before, files = rows_of(database_url()), files_of(Path(settings.MEDIA_ROOT))
+    for path in damaged:
+        with pytest.raises(BackupError):
+            restore_backup(archive=path, replace=True)
+    with pytest.raises(BackupError, match="newer version"):
+        restore_backup(archive=newer, replace=True)
+    with pytest.raises(BackupError, match="This instance holds rows"):
+        restore_backup(archive=archive)
+    assert rows_of(database_url()) == before
+    assert files_of(Path(settings.MEDIA_ROOT)) == files
+
+
+def test_without_postgresqls_programs_it_says_so(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backups, "find_program", lambda _name: None)
+    with pytest.raises(BackupError, match="There is no pg_dump"):
+        make_backup(target=tmp_path / "archive.tar")
+    monkeypatch.setattr(backups, "find_program", lambda _name: "/bin/false")
+    with pytest.raises(BackupError, match="pg_dump failed"):
+        make_backup(target=tmp_path / "archive.tar")
+    assert list(tmp_path.glob("*.tar")) == []
+
+
+def test_no_password_is_on_a_command_line() -> None:
+    environment = connection_environment(connection.settings_dict)
+    assert environment["PGPASSWORD"] == connection.settings_dict["PASSWORD"]
+    assert "SECRET_KEY" not in environment
