@@ -1,7 +1,7 @@
 # Everything a person runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help venv venv-dev venv-train run test lint format types contracts check lock seed-demo bench train screenshots clean
+.PHONY: help venv venv-dev venv-train run test lint format types contracts audit check lock seed-demo bench train screenshots clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -42,6 +42,9 @@ types: venv-dev ## Check types
 
 contracts: venv-dev ## Check who may import whom
 	@"$(VENV)/bin/lint-imports" --no-cache
+
+audit: venv-dev ## Look for known weaknesses in the code and the pinned packages
+	@.ci/audit
 
 check: venv-dev ## Check migrations and the production settings
 	@.ci/check
