@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
-from classifier.choices import Role, State
+from classifier.choices import Role
 from classifier.models import Analysis, BreakGlass, Clinic, Membership
 from classifier.querysets.people import WRITING_ROLES
 
@@ -66,17 +66,16 @@ def open_accesses(user: Person) -> list[BreakGlass]:
 
 
 def oldest_wait() -> timedelta | None:
-    """Return how long the longest-waiting due analysis has waited, or None when none waits."""
+    """Return how long the longest wait has lasted, or None when nothing waits.
+
+    An analysis waits from the moment it is due until a worker takes it, and again from the moment
+    the lease of a lost worker ran out: where nothing sweeps, it would wait for ever.
+    """
     now = timezone.now()
-    oldest = (
-        Analysis.objects.filter(state=State.QUEUED)
-        .order_by("not_before")
-        .values_list("not_before", flat=True)
-        .first()
-    )
-    if oldest is None or oldest > now:
-        return None
-    return now - oldest
+    due = Analysis.objects.due(now).order_by("not_before").values_list("not_before")[:1]
+    lost = Analysis.objects.lease_lost(now).order_by("lease_until").values_list("lease_until")[:1]
+    since = [moment for (moment,) in due.union(lost, all=True)]
+    return now - min(since) if since else None
 
 
 def queue_banner() -> str:

@@ -315,6 +315,48 @@ def test_a_picture_that_breaks_the_network_fails_alone_and_visibly(
     assert failed.failure_reference in caplog.text
 
 
+class Killed(BaseException):
+    """Ends a worker at once, as the kernel does when memory runs out; nothing of ours sees it."""
+
+
+def test_a_picture_that_kills_workers_is_failed_after_the_cap_and_blocks_nobody(
+    cast: Cast, networks: Networks, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ANALYSIS_BACKOFF_SECONDS = [0]
+    poison = factories.make_image(
+        cast.patient, cast.owner, picture=Pillow.new("RGB", (333, 200), (200, 90, 80))
+    )
+    sound = [make_due(cast) for _number in range(3)]
+    bad = analyses.request_analysis(image=poison, by=cast.owner)
+    predict = Predictor.predict
+
+    def die(self: Predictor, pictures: Any) -> Any:
+        if any(picture.size == (333, 200) for picture in pictures):
+            raise Killed
+        return predict(self, pictures)
+
+    monkeypatch.setattr(Predictor, "predict", die)
+    deaths = 0
+    later: list[Analysis] = []
+    for _number in range(12):
+        try:
+            if not run_batch(worker="w"):
+                break
+        except Killed:
+            deaths += 1
+            # What is uploaded meanwhile does not wait for the poison's last attempt.
+            later.append(make_due(cast, waited=0))
+            let_lease_run_out(*Analysis.objects.filter(state=State.RUNNING))
+            sweep_lost_leases()
+    # It took its neighbours with it once; from then on it was run alone.
+    assert deaths == settings.ANALYSIS_MAX_ATTEMPTS == 3
+    failed = again(bad)
+    assert (failed.state, failed.failure_code, failed.attempt) == (State.FAILED, "worker_lost", 3)
+    assert len(failed.failure_reference) == 8
+    assert {(again(row).state, again(row).attempt) for row in sound} == {(State.SUCCEEDED, 2)}
+    assert {(again(row).state, again(row).attempt) for row in later} == {(State.SUCCEEDED, 1)}
+
+
 def test_a_result_that_cannot_be_stored_costs_its_neighbours_nothing(
     cast: Cast, networks: Networks, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
