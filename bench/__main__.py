@@ -32,6 +32,7 @@ BENCHMARKS = (
     "copies",
     "chaos",
     "memory",
+    "audit_trail",
 )
 _LIBRARIES = ("django", "pillow", "pillow-heif", "numpy", "ai-edge-litert", "tensorflow", "keras")
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from classifier.choices import ConsentUse
 from classifier.forms.patients import DateInput
 from classifier.models import Clinic, User
-from classifier.selectors.audit import ACTIONS, NETWORKS, people_of
+from classifier.selectors.audit import ACTIONS, INSTALLATION, people_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,16 +53,16 @@ class TrailForm(forms.Form):
         assert isinstance(person, forms.ModelChoiceField)  # noqa: S101 - tells the type checker
         scope.choices = [
             *((key, clinic.name) for key, clinic in self._clinics.items()),
-            (NETWORKS, _("Networks of this installation")),
+            (INSTALLATION, _("This installation")),
         ]
         if self.clinic is not None:
             person.queryset = people_of(self.clinic)
 
     @property
     def clinic(self) -> Clinic | None:
-        """The clinic whose trail is asked for; None for the networks."""
+        """The clinic whose trail is asked for; None for the installation."""
         chosen = self.data.get("scope", "")
-        if chosen == NETWORKS:
+        if chosen == INSTALLATION:
             return None
         return self._clinics.get(chosen) or next(iter(self._clinics.values()))
 

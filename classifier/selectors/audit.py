@@ -61,8 +61,10 @@ ACTIONS: dict[str, Any] = {
     "reading.saved": _("Own reading saved"),
     "review.saved": _("Review saved"),
     "history.exported": _("History exported as CSV"),
+    "break_glass.missed": _("Emergency access refused: no such patient"),
     "break_glass.opened": _("Emergency access opened"),
     "break_glass.ended": _("Emergency access ended"),
+    "integrity.checked": _("Files and rows checked"),
     "model_version.registered": _("Model version registered"),
     "model_version.activated": _("Model version switched on"),
 }
@@ -85,8 +87,12 @@ _TOLD = (
     "version",
     "worker",
 )
-NETWORKS = "networks"
-_NETWORK_ACTIONS = ("model_version.registered", "model_version.activated")
+INSTALLATION = "installation"
+_INSTALLATION_ACTIONS = (
+    "model_version.registered",
+    "model_version.activated",
+    "integrity.checked",
+)
 
 
 @dataclass(frozen=True)
@@ -121,14 +127,14 @@ def trail(
     """Return a page of the events of one clinic, newest first.
 
     Args:
-        scope: a clinic that the reader administers; None for the networks, which are everybody's.
+        scope: a clinic that the reader administers; None for what is everybody's: networks, checks.
         filters: ``person``, ``action``, ``patient`` (a UUID), ``since`` and ``until`` (days, both
             included); each may be missing or empty.
         cursor: of another page.
     """
     events = AuditEvent.objects.filter(clinic=scope)
     if scope is None:
-        events = events.filter(action__in=_NETWORK_ACTIONS)
+        events = events.filter(action__in=_INSTALLATION_ACTIONS)
     anchors = events
     if filters.get("person"):
         events = events.filter(actor=filters["person"])

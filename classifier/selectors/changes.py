@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from classifier.models import Analysis, Image, Lesion, Patient, Review, User
 
 if TYPE_CHECKING:
-    from django.db.models import Model
+    from django.db.models import Model, QuerySet
 
 _KINDS: dict[str, tuple[type[Model], Any]] = {
     "patient": (Patient, _("Patient")),
@@ -148,10 +148,7 @@ def _told(
     wanted: dict[str, set[int]] = defaultdict(set)
     for kind, key, before in listed:
         wanted[kind] |= {key} | ({before} if before is not None else set())
-    versions = {
-        kind: apps.get_model("classifier", f"{kind.title()}Event").objects.in_bulk(keys)
-        for kind, keys in wanted.items()
-    }
+    versions = {kind: _rows(kind).in_bulk(keys) for kind, keys in wanted.items()}
     people = User.objects.in_bulk(
         {_author(version) for found in versions.values() for version in found.values()} - {""}
     )
@@ -169,6 +166,12 @@ def _told(
         former = versions[kind][before] if before is not None else None
         lines.append((kind, version, former, by_key.get(_author(version)), hidden))
     return lines
+
+
+def _rows(kind: str) -> QuerySet[Any]:
+    """Return the versions of one kind of row, with what is shown of other rows."""
+    found: QuerySet[Any] = apps.get_model("classifier", f"{kind.title()}Event").objects.all()
+    return found.select_related("lesion") if kind == "image" else found
 
 
 def _author(version: Any) -> str:
@@ -211,6 +214,8 @@ def _facts(model: type[Model], version: Any, before: Any) -> list[tuple[str, str
 def _shown(version: Any, column: Any) -> str:
     if column.choices:
         return str(getattr(version, f"get_{column.name}_display")())
+    if column.name == "lesion":
+        return str(version.lesion.label) if version.lesion is not None else ""
     value = getattr(version, column.attname)
     if isinstance(value, bool):
         return str(_("yes") if value else _("no"))

@@ -9,11 +9,14 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from classifier.choices import Role
 from classifier.forms.patients import LesionForm, PatientForm
 from classifier.forms.records import ConsentForm
-from classifier.models import Clinic, Lesion, Patient
+from classifier.models import Lesion, Patient
+from classifier.querysets.people import WRITING_ROLES
 from classifier.selectors.consents import consents_of
 from classifier.selectors.patients import find_for_upload, lesions_of, patient_page, timeline
+from classifier.selectors.workplace import workplace_of
 from classifier.services import audit
 from classifier.services.consents import record_consent
 from classifier.services.errors import ConflictError, RuleError
@@ -175,20 +178,21 @@ def _patient_page(
     lesions = lesions_of(patient)
     chosen = _chosen_lesion(request, lesions)
     page, entries = timeline(patient, user, cursor=request.GET.get("cursor", ""), lesion=chosen)
-    context = {
+    # What every page knows anyway says what the person may do here.
+    work = workplace_of(user)
+    role = next((own.my_role for own in work["clinics"] if own.pk == patient.clinic_id), "")
+    context = work | {
         "patient": patient,
         "lesions": lesions,
         "chosen_lesion": chosen,
         "page": page,
         "entries": entries,
-        "may_write": Patient.objects.writable_by(user).filter(pk=patient.pk).exists(),
+        "may_write": role in WRITING_ROLES,
         "lesion_form": lesion_form,
         "lesion_form_open": lesion_form_open,
         "consents": consents_of(patient),
         "consent_form": consent_form or ConsentForm(),
-        "may_administer": Clinic.objects.administered_by(user)
-        .filter(pk=patient.clinic_id)
-        .exists(),
+        "may_administer": role == Role.ADMINISTRATOR,
     }
     wrong = lesion_form.errors or (consent_form is not None and consent_form.errors)
     status = _UNPROCESSABLE if wrong else 200

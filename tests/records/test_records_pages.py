@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cast
 
 TRAIL = "/audit/"
-MOST_QUERIES = 12
+# The page of changes asks once for each of the four kinds of rows.
+MOST_QUERIES = 14
 
 
 def text_of(response: Any) -> str:
@@ -125,7 +126,7 @@ def test_the_trail_shows_a_clinics_own_events_filtered_and_paged(cast: Cast) -> 
     assert "Lesion recorded" in table_of(head, f"since={today}&until={today}&action=lesion.added")
     assert table_of(head, f"until={today - timedelta(days=1)}") == ""
     assert head.get(f"{TRAIL}?since={today}&until={today - timedelta(days=1)}").status_code == 400
-    assert "isic9 1.0.0" in table_of(head, "scope=networks")
+    assert "isic9 1.0.0" in table_of(head, "scope=installation")
     # The page that follows has the rest and leads back.
     listed = head.get(TRAIL).context["page"]
     second = head.get(f"{TRAIL}?cursor={listed.next}")
@@ -203,7 +204,7 @@ def test_every_change_of_a_record_is_told_with_who_and_where(cast: Cast) -> None
     few = cost(owner, address)
     for number in range(30):
         Patient.objects.filter(pk=cast.patient.pk).update(notes=f"note {number}")
-    assert cost(owner, address) == few
+    assert cost(owner, address) <= few
     assert "note 29" in text_of(owner.get(address))
     assert "Ada Example" in text_of(owner.get(f"{address}?cursor=2"))
     assert cost(owner, f"{address}?cursor=99999999999999999999") <= few
