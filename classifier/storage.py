@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import FileSystemStorage
 from django.utils.deconstruct import deconstructible
@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from classifier.models import Image
 
 
-@deconstructible
-class PrivateFileSystemStorage(FileSystemStorage):
-    """A folder outside every web root whose files have no address.
+class PrivateNames:
+    """Files that have no address and are never overwritten.
 
     A name that exists already is a fault, never a reason to pick another one silently.
     """
 
-    def url(self, name: str | None) -> str:
+    if TYPE_CHECKING:
+
+        def exists(self, name: str) -> bool:
+            """Tell whether there is such a file; the storage beside this class says."""
+
+    def url(self, name: str | None, *_: Any, **__: Any) -> str:
         """Refuse: bytes leave through the permission-checked view only.
 
         Raises:
@@ -37,6 +41,11 @@ class PrivateFileSystemStorage(FileSystemStorage):
             msg = f"A stored file would be overwritten: {name}"
             raise FileExistsError(msg)
         return name
+
+
+@deconstructible
+class PrivateFileSystemStorage(PrivateNames, FileSystemStorage):
+    """A folder outside every web root."""
 
 
 def _path(image: Image, variant: str, extension: str) -> str:

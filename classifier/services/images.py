@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
+from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from redis.exceptions import RedisError
 
 from classifier import intake
 from classifier.choices import State
@@ -46,6 +48,7 @@ THUMBNAIL = "thumbnail"
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # The lossless copy the network reads is nobody's to fetch.
 VARIANTS = (DISPLAY, THUMBNAIL)
+_THUMBNAIL_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,8 @@ def add_image(
 def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
     """Open one of the stored copies and record that the person looked at it.
 
-    Only the display copy is recorded: a thumbnail stands in a list, too small to judge, and
-    thirty events a page would bury the one that matters.
+    The display copy is recorded each time; a thumbnail, of which a list shows thirty and polls
+    none, once an hour for each person and image.
 
     Args:
         image: an image that ``by`` may see.
@@ -210,10 +213,25 @@ def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
         reference = secrets.token_hex(4).upper()
         logger.exception("reference %s: image %s has no %s file", reference, image.pk, variant)
         raise FileNotFoundError(reference) from error
-    if variant == DISPLAY:
+    if variant == DISPLAY or _is_news(image, by):
         with transaction.atomic():
-            audit.record(action="image.viewed", actor=by, clinic_id=image.clinic_id, subject=image)
+            audit.record(
+                action="image.viewed",
+                actor=by,
+                clinic_id=image.clinic_id,
+                subject=image,
+                variant=variant,
+            )
     return opened
+
+
+def _is_news(image: Image, by: User) -> bool:
+    """Tell whether the person has not seen the image's thumbnail within the hour."""
+    try:
+        return bool(cache.add(f"thumbnail:{by.pk}:{image.pk}", 1, timeout=_THUMBNAIL_SECONDS))
+    except RedisError:
+        # Without a memory, rather one event too many.
+        return True
 
 
 def _checked(upload: UploadedFile[bytes]) -> intake.Accepted | FileOutcome:

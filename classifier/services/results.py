@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db import transaction
+
 from classifier.models import AuditEvent
 from classifier.services import audit
 
@@ -27,6 +29,18 @@ def record_answer_viewed(*, analysis: Analysis, by: User) -> None:
         subject=analysis,
         prediction=str(analysis.prediction_id),
     )
+
+
+def record_map_viewed(*, analysis: Analysis, by: User, label: str) -> None:
+    """Record that the person looked at the map of one label."""
+    with transaction.atomic():
+        audit.record(
+            action="map.viewed",
+            actor=by,
+            clinic_id=analysis.clinic_id,
+            subject=analysis,
+            label=label,
+        )
 
 
 def has_seen_an_answer(*, analysis: Analysis, by: User) -> bool:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.urls import reverse
 
+from classifier.links import sign
 from classifier.selectors.results import diagnosis_name, percent_of
 
 if TYPE_CHECKING:
+    from django.template import RequestContext
+
     from classifier.models import Reading, Review
 
 register = template.Library()
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _INTERVAL = re.compile(r"\([\d.]+ to [\d.]+(?: %)?\)")
+
+
+@register.simple_tag(takes_context=True)
+def picture(context: RequestContext, name: str, *args: Any) -> str:
+    """Return the address of a picture, signed for whoever looks at the page, for some minutes."""
+    return sign(reverse(name, args=args), context.request.user)
 
 
 @register.filter

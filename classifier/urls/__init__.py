@@ -8,4 +8,5 @@ urlpatterns = [
     path("", include("classifier.urls.images")),
     path("", include("classifier.urls.analyses")),
     path("", include("classifier.urls.records")),
+    path("", include("classifier.urls.access")),
 ]

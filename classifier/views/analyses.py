@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from classifier import links
 from classifier.choices import State
 from classifier.forms.reviews import ReadingForm, ReasonForm, ReviewForm
 from classifier.models import Analysis, Prediction
@@ -17,7 +18,7 @@ from classifier.selectors.maps import overlay_png
 from classifier.selectors.results import result_page, veil
 from classifier.services.analyses import cancel_analysis, retry_analysis
 from classifier.services.errors import RuleError
-from classifier.services.results import record_answer_viewed
+from classifier.services.results import record_answer_viewed, record_map_viewed
 from classifier.views.access import person, visible_or_404, writable_or_403
 
 if TYPE_CHECKING:
@@ -113,8 +114,12 @@ def analysis_status(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 @require_safe
 def analysis_map(request: HttpRequest, pk: uuid.UUID, label: str) -> HttpResponse:
-    """Send the class activation map of a label as a transparent picture."""
+    """Send the class activation map of a label as a transparent picture.
+
+    Like the picture's, its address is signed for this person, and who looked is recorded.
+    """
     user = person(request)
+    links.check(request)
     analysis = visible_or_404(Analysis.objects.all(), user, pk)
     if not Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists():
         raise Http404
@@ -124,7 +129,11 @@ def analysis_map(request: HttpRequest, pk: uuid.UUID, label: str) -> HttpRespons
     maps = predictions.values_list("evidence_maps", flat=True).first()
     if not maps or label not in maps:
         raise Http404
+    record_map_viewed(analysis=analysis, by=user, label=label)
     response = HttpResponse(overlay_png(maps[label]), content_type="image/png")
+    response.headers["Content-Disposition"] = f'inline; filename="{analysis.pk}.png"'
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store, private"
     return response

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import FileResponse, Http404, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
+from classifier import links
 from classifier.forms.images import NewPatientUploadForm, UploadForm
 from classifier.intake import describe_limits
 from classifier.models import Image, Patient
@@ -31,9 +33,11 @@ from classifier.views.patients import add_rule_error, search_text
 if TYPE_CHECKING:
     import uuid
 
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
 
     from classifier.services.images import AddedImage, FileOutcome
+
+logger = logging.getLogger(__name__)
 
 _READ_AND_SEND = ["GET", "HEAD", "POST"]
 # A refusal is always 4xx: 413 for too many bytes, 415 where the content is no supported kind of
@@ -58,9 +62,13 @@ _BYTES_POLICY = "default-src 'none'; sandbox"
 
 
 @require_safe
-def image_bytes(request: HttpRequest, pk: uuid.UUID, variant: str) -> FileResponse:
-    """Send the display copy or the thumbnail of an image the person may see."""
+def image_bytes(request: HttpRequest, pk: uuid.UUID, variant: str) -> HttpResponse | FileResponse:
+    """Send the display copy or the thumbnail of an image the person may see.
+
+    The address must have been signed for this person some minutes ago (``classifier.links``).
+    """
     user = person(request)
+    links.check(request)
     image = visible_or_404(Image.objects.all(), user, pk)
     if variant not in VARIANTS:
         raise Http404
@@ -68,6 +76,9 @@ def image_bytes(request: HttpRequest, pk: uuid.UUID, variant: str) -> FileRespon
         opened = open_bytes(image=image, variant=variant, by=user)
     except FileNotFoundError as error:
         raise Http404 from error
+    except OSError:
+        logger.exception("the bytes of image %s cannot be read now", image.pk)
+        return HttpResponse(status=503, headers={"Retry-After": "10"})
     response = FileResponse(opened, content_type="image/jpeg")
     response.headers["Content-Disposition"] = f'inline; filename="{image.pk}.jpg"'
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import django_stubs_ext
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from skinapp.settings.env import env
+from skinapp.settings.env import env, secret
 
 # Lets ``ModelAdmin[Patient]`` and its like be written at run time as type checkers read them.
 django_stubs_ext.monkeypatch()
@@ -286,8 +287,22 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "var" / "static"))()
 # No MEDIA_URL: image bytes leave through one permission-checked view only.
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))()
+# With a bucket's name, images lie in an object store that speaks S3 and MEDIA_ROOT is not used.
+MEDIA_S3_BUCKET = env.str("MEDIA_S3_BUCKET", default="")
+_IMAGES: dict[str, Any] = {"BACKEND": "classifier.storage.PrivateFileSystemStorage"}
+if MEDIA_S3_BUCKET:
+    _IMAGES = {
+        "BACKEND": "classifier.object_storage.PrivateS3Storage",
+        "OPTIONS": {
+            "bucket_name": MEDIA_S3_BUCKET,
+            "endpoint_url": env.str("MEDIA_S3_ENDPOINT", default="") or None,
+            "region_name": env.str("MEDIA_S3_REGION", default="") or None,
+            "access_key": secret("MEDIA_S3_ACCESS_KEY"),
+            "secret_key": secret("MEDIA_S3_SECRET_KEY"),
+        },
+    }
 STORAGES = {
-    "default": {"BACKEND": "classifier.storage.PrivateFileSystemStorage"},
+    "default": _IMAGES,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 FILE_UPLOAD_PERMISSIONS = 0o600

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_TOKEN = re.compile(r"[A-Za-z0-9]{64}")
+from classifier.links import sign
+
+if TYPE_CHECKING:
+    from classifier.models import User
+
+_TOKEN = re.compile(r"[A-Za-z0-9]{64}|(?<=key=)[\w:-]+")
 
 
 def text_of(response: Any) -> str:
-    """Return a page's text without the CSRF token, whose mask is drawn anew for each answer."""
+    """Return a page's text without what is drawn anew for each: CSRF token, pictures' keys."""
     return _TOKEN.sub("", response.content.decode())
+
+
+def signed(address: str, user: User) -> str:
+    """Return a picture's address as a page made for ``user`` holds it."""
+    return sign(address, user)

@@ -22,7 +22,7 @@ from classifier.services.reviews import save_review
 from mlcore.labels import LABEL_SETS
 from tests import factories
 from tests.web import answered as make
-from tests.web.answers import text_of
+from tests.web.answers import signed, text_of
 
 if TYPE_CHECKING:
     from classifier.models import Image, User
@@ -39,7 +39,12 @@ ANSWERS = (
 )
 
 
-def addresses(analysis: Analysis) -> dict[str, str]:
+def map_address(analysis: Analysis, label: str, user: User) -> str:
+    """Return where a map is fetched, as a page made for ``user`` says."""
+    return signed(reverse("analysis_map", args=[analysis.pk, label]), user)
+
+
+def addresses(analysis: Analysis, user: User) -> dict[str, str]:
     """Return everything a member of the clinic can ask for about an analysis."""
     ask = {
         "page": analysis.get_absolute_url(),
@@ -53,8 +58,8 @@ def addresses(analysis: Analysis) -> dict[str, str]:
         "failed": reverse("worklist") + "?tab=failed",
         "history": reverse("history"),
         "csv": reverse("history_csv"),
-        "map of melanoma": reverse("analysis_map", args=[analysis.pk, "melanoma"]),
-        "map of nevus": reverse("analysis_map", args=[analysis.pk, "nevus"]),
+        "map of melanoma": map_address(analysis, "melanoma", user),
+        "map of nevus": map_address(analysis, "nevus", user),
     }
     for state in (State.SUCCEEDED, State.REJECTED):
         ask[f"state {state}"] = f"{reverse('history')}?state={state}"
@@ -72,7 +77,7 @@ def everything_told(cast: Cast, user: User, analysis: Analysis) -> dict[str, Any
     """Return status, telling headers and text of every answer."""
     client = cast.client_of(user)
     told = {}
-    for name, address in addresses(analysis).items():
+    for name, address in addresses(analysis, user).items():
         response = client.get(address)
         text = b"".join(response).decode() if response.streaming else text_of(response)
         headers = {

@@ -15,6 +15,7 @@ from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from tests import factories
 from tests.web import answered as make
+from tests.web.answers import signed
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cast
 
 MOST_QUERIES = 12
+# An export asks which ways there are to confirm who one is, and is told to each of the clinics.
+MOST_QUERIES_OF_EXPORT = 18
 FEW, MANY = 3, 60
 
 
@@ -39,7 +42,7 @@ def cost(client: Client, address: str) -> int:
         if response.streaming:
             b"".join(response)
     assert response.status_code == 200, address
-    if len(queries) > MOST_QUERIES:
+    if len(queries) > (MOST_QUERIES_OF_EXPORT if address.endswith(".csv") else MOST_QUERIES):
         pytest.fail("\n".join(query["sql"][:160] for query in queries))
     return len(queries)
 
@@ -117,6 +120,6 @@ def test_the_result_page_costs_the_same_however_long_its_record_is(cast: Cast, s
         assert cost(client, analysis.get_absolute_url()) == few
     if analysis.model_version_id:
         cost(client, reverse("model_version_detail", args=[analysis.model_version_id]))
-    cost_of_map = reverse("analysis_map", args=[analysis.pk, "melanoma"])
+    cost_of_map = signed(reverse("analysis_map", args=[analysis.pk, "melanoma"]), cast.owner)
     if state == "answered":
         assert cost(client, cost_of_map) <= 6

@@ -16,11 +16,12 @@ from classifier.services.readings import save_reading
 from mlcore.labels import label_set
 from tests import factories
 from tests.web import answered as make
+from tests.web.answers import signed
 
 if TYPE_CHECKING:
     from django.test import Client
 
-    from classifier.models import Analysis, Image
+    from classifier.models import Analysis, Image, User
     from tests.conftest import Cast
 
 
@@ -251,6 +252,11 @@ def test_what_happened_when_is_listed(open_cast: Cast, client: Client, image: Im
     assert "What happened when" in shown(client, analysis)
 
 
+def map_of(analysis: Analysis, user: User, label: str = "melanoma") -> str:
+    """Return where a map is fetched, as a page made for ``user`` says."""
+    return signed(reverse("analysis_map", args=[analysis.pk, label]), user)
+
+
 # --- The map -----------------------------------------------------------------------------------
 
 
@@ -258,7 +264,7 @@ def test_the_map_is_a_private_transparent_png(
     open_cast: Cast, client: Client, image: Image
 ) -> None:
     analysis = make.answered(image, open_cast.owner)
-    response = client.get(reverse("analysis_map", args=[analysis.pk, "melanoma"]))
+    response = client.get(map_of(analysis, open_cast.owner))
     assert response.status_code == 200
     assert response["Content-Type"] == "image/png"
     assert "no-store" in response["Cache-Control"]
@@ -275,19 +281,24 @@ def test_a_label_of_no_map_is_not_found(
     open_cast: Cast, client: Client, image: Image, label: str
 ) -> None:
     analysis = make.answered(image, open_cast.owner)
-    assert client.get(reverse("analysis_map", args=[analysis.pk, label])).status_code == 404
+    assert client.get(map_of(analysis, open_cast.owner, label)).status_code == 404
 
 
 def test_an_unanswered_analysis_has_no_map(open_cast: Cast, client: Client, image: Image) -> None:
     analysis = factories.make_analysis(image, open_cast.owner)
-    assert client.get(reverse("analysis_map", args=[analysis.pk, "melanoma"])).status_code == 404
+    assert client.get(map_of(analysis, open_cast.owner)).status_code == 404
 
 
 def test_the_map_opens_with_the_persons_own_reading(cast: Cast) -> None:
     analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
-    address = reverse("analysis_map", args=[analysis.pk, "melanoma"])
-    assert cast.client_of(cast.owner).get(address).status_code == 404
+    owner, address = cast.client_of(cast.owner), map_of(analysis, cast.owner)
+    assert owner.get(address).status_code == 404
     save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
-    assert cast.client_of(cast.owner).get(address).status_code == 200
-    assert cast.client_of(cast.colleague).get(address).status_code == 404
-    assert cast.client_of(cast.stranger).get(address).status_code == 404
+    assert owner.get(address).status_code == 200
+    event = AuditEvent.objects.get(action="map.viewed")
+    assert (event.actor, event.subject_id) == (cast.owner, str(analysis.pk))
+    assert owner.get(address.partition("?")[0]).status_code == 404
+    for user in (cast.colleague, cast.stranger):
+        client = cast.client_of(user)
+        assert client.get(address).status_code == 404
+        assert client.get(map_of(analysis, user)).status_code == 404
