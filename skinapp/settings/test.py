@@ -4,10 +4,12 @@ import tempfile
 from pathlib import Path
 
 from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
-from skinapp.settings.base import STORAGES
+from skinapp.settings.base import INSTALLED_APPS, STORAGES
 
 SECRET_KEY = "only-for-tests-" + "x" * 40
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+# Checks migrations in .ci/check; it is not installed in a hospital.
+INSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Tests of the second factor ask for it; the others are about something else.
 SECOND_FACTOR_FOR_STAFF = False
