@@ -41,7 +41,7 @@ def run(*, quick: bool) -> str:
     lines = [
         "## Decoding in a process of its own, under a memory limit",
         "",
-        "| megapixels | format | in this process | in its own | web's share | ratio | peak memory |",
+        "| megapixels | format | in web | in its own | web's share | ratio | peak memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for mega, size in _SIZES.items():
