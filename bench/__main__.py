@@ -33,6 +33,7 @@ BENCHMARKS = (
     "chaos",
     "memory",
     "audit_trail",
+    "migrations",
 )
 _LIBRARIES = ("django", "pillow", "pillow-heif", "numpy", "ai-edge-litert", "tensorflow", "keras")
 
