@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
 from classifier.models import AuditEvent
 from classifier.services import audit
 
@@ -33,14 +31,13 @@ def record_answer_viewed(*, analysis: Analysis, by: User) -> None:
 
 def record_map_viewed(*, analysis: Analysis, by: User, label: str) -> None:
     """Record that the person looked at the map of one label."""
-    with transaction.atomic():
-        audit.record(
-            action="map.viewed",
-            actor=by,
-            clinic_id=analysis.clinic_id,
-            subject=analysis,
-            label=label,
-        )
+    audit.record(
+        action="map.viewed",
+        actor=by,
+        clinic_id=analysis.clinic_id,
+        subject=analysis,
+        label=label,
+    )
 
 
 def has_seen_an_answer(*, analysis: Analysis, by: User) -> bool:
