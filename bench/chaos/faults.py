@@ -26,6 +26,7 @@ _FILLING = 1 << 20
 _PATIENCE_SECONDS = 8.0
 _FULL_ANSWERS = 4
 _FULL_SECONDS = 60.0
+_READY_SECONDS = 60.0
 
 KINDS = (
     "kill a worker in a batch",
@@ -107,6 +108,10 @@ class Faults:
 
     def _stop_worker(self) -> None:
         name = self.random.choice(self.site.worker_names)
+        # One that still starts has no handler yet: the signal ends it, and it holds nothing.
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self.site.is_ready(name) and time.monotonic() < deadline:
+            time.sleep(0.1)
         status = self.site.stop_gently(name)
         if status != 0:
             self.wrong.append(f"{name} ended with {status} when told to stop")

@@ -68,6 +68,8 @@ class Site:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _listener: socket.socket | None = None
     _commands: dict[str, list[str]] = field(default_factory=dict)
+    # How long each log was when its process was started.
+    _said: dict[str, int] = field(default_factory=dict)
 
     @property
     def media(self) -> Path:
@@ -164,13 +166,20 @@ class Site:
     def launch(self, name: str) -> None:
         """Start web, beat or a worker."""
         keep = [self._listener.fileno()] if self._listener and name == "web" else []
+        log = self.log(name)
+        self._said[name] = log.stat().st_size if log.exists() else 0
         self.processes[name] = start(
             self._commands[name],
             environment=self.environment,
             folder=ROOT,
-            log=self.log(name),
+            log=log,
             keep=keep,
         )
+
+    def is_ready(self, name: str) -> bool:
+        """Tell whether a worker has taken up work since it was last started."""
+        words = self.log(name).read_bytes()[self._said.get(name, 0) :]
+        return b" ready." in words
 
     def log(self, name: str) -> Path:
         """Return where a part writes its words."""
