@@ -28,6 +28,7 @@ from tests.web.answers import text_of
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
 
+    from classifier.models import User
     from tests.conftest import Cast
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -135,15 +136,16 @@ def sign_in(cast: Cast, things: Things, who: str) -> Person:
     """Sign somebody of the cast in; then their session runs out, or they are deactivated."""
     if who == "anonymous":
         return Person(who, None, "")
-    user = {
-        "emergency": lambda: things.access.user,
-        "expired": lambda: factories.make_member(cast.clinic),
-        "idle": lambda: factories.make_member(cast.clinic),
-        "deactivated": lambda: factories.make_member(cast.clinic),
-        cells.FACTORLESS: lambda: factories.make_member(
-            factories.make_clinic("Western Skin Clinic", second_factor_required=True)
-        ),
-    }.get(who, lambda: getattr(cast, who))()
+    user: User
+    if who == "emergency":
+        user = things.access.user
+    elif who in {"expired", "idle", "deactivated"}:
+        user = factories.make_member(cast.clinic)
+    elif who == cells.FACTORLESS:
+        strict = factories.make_clinic("Western Skin Clinic", second_factor_required=True)
+        user = factories.make_member(strict)
+    else:
+        user = getattr(cast, who)
     client = cast.client_of(user)
     # What is written once a minute is written now, and not in each request that is undone.
     client.get(reverse("break_glass_list"))
