@@ -1,4 +1,8 @@
-"""One installation and one browser for all stories of a test process."""
+"""One installation and one browser for all stories.
+
+They end with the last story: Playwright keeps an event loop running, in which Django would refuse
+to ask the database for the tests that follow in the same process.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A running installation with the demo clinic."""
     folder = tmp_path_factory.mktemp("installation")
@@ -26,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield installation
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The system's Chromium."""
     with system_browser() as chromium:

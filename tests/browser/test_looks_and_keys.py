@@ -115,6 +115,8 @@ def test_the_picture_obeys_the_keyboard(site: Installation, browser: Browser) ->
         window.sign_in(CLINICIAN)
         open_result(window)
         pane, overlay = page.locator("[data-viewer-pane]"), page.locator("[data-viewer-map]")
+        # A key that is pressed before the scripts are there does nothing.
+        page.wait_for_load_state("load")
         page.locator("[data-viewer-stage]").focus()
         page.keyboard.press("+")
         assert "scale(1.4)" in (pane.get_attribute("style") or "")

@@ -10,21 +10,21 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
-    import pytest
     from xdist.remote import Producer
 
 MOST_PROCESSES = 4
 # Installations, workers and browsers: two of these at once would make each other late.
 _PROCESSES = (
     "tests/browser/",
-    "tests/deploy/test_slow_clients.py",
     "tests/deploy/test_whole_installation.py",
     "tests/jobs/test_chaos",
     "tests/jobs/test_real_workers.py",
     "tests/runtime/test_installation.py",
+    "tests/runtime/test_slow_clients.py",
 )
 
 
@@ -50,7 +50,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
     return Spread(config, log)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what waits for processes first, where several processes run the suite."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: not item.nodeid.startswith(_PROCESSES))
+    """Put what starts processes first, and what shares an installation together."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    places = [n for n, start in enumerate(_PROCESSES) if item.nodeid.startswith(start)]
+    return places[0] if places else len(_PROCESSES)
