@@ -25,7 +25,7 @@ from mlcore.train.feeds import (
 )
 from mlcore.train.frozen import FrozenOutputs, split_network
 from mlcore.train.pictures import Pictures
-from mlcore.train.run import Run, RunError
+from mlcore.train.run import Run, RunError, averaged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,8 +205,10 @@ class _Session:
             told = f"epoch {epoch + 1}/{epochs} loss {loss / (step + 1):.4f} "
             _bar(self.report, told, step + 1, self.steps)
         seconds = time.monotonic() - started
-        figures = self._figures(feed, trainer, epoch)
-        run.note(model, {"train_loss": loss / self.steps} | figures, side=side, optimised=trainer)
+        with averaged(trainer):
+            figures = self._figures(feed, trainer, epoch)
+        noted = {"train_loss": loss / self.steps} | figures
+        run.note(model, noted, side=side, optimised=trainer)
         # On a terminal the line takes the place of the bar.
         start = "\r" if self.report.isatty() else ""
         measured = " ".join(
@@ -285,7 +287,12 @@ def _optimiser(recipe: Recipe, steps: int, rate: float) -> keras.optimizers.Opti
         warmup_target=rate if warm_up else None,
         warmup_steps=warm_up,
     )
-    optimiser = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    optimiser = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        use_ema=recipe.averaging > 0,
+        ema_momentum=recipe.averaging or 0.99,
+    )
     optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimiser
 

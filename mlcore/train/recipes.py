@@ -84,6 +84,8 @@ class Recipe:
         stratum_power: instead of ``ham_share``, draw the pictures of a class that come from one
             collection of the ISIC Archive in proportion to their number to this power
             (see :mod:`mlcore.train.draws`).
+        averaging: momentum of an exponential moving average of the weights, a step; it is the
+            average that is measured and released. 0 for none.
         members: recipes whose runs are trained and averaged instead of a run of this one
             (see :mod:`mlcore.train.soup`).
     """
@@ -110,6 +112,7 @@ class Recipe:
     outside_share: float = 0.0
     even_labels: bool = True
     members: tuple[str, ...] = ()
+    averaging: float = 0.0
 
     @property
     def side(self) -> int:

@@ -108,27 +108,59 @@ class _Stopper(io.StringIO):
         raise KeyboardInterrupt
 
 
-def test_a_stopped_run_ends_where_an_unstopped_one_does(handful: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("averaging", [0.0, 0.8])
+def test_a_stopped_run_ends_where_an_unstopped_one_does(
+    handful: Any, tmp_path: Path, averaging: float
+) -> None:
     from mlcore.train.loop import load_trained
 
-    whole = _train(RECIPE, handful, tmp_path / "whole")
+    recipe = replace(RECIPE, averaging=averaging)
+    whole = _train(recipe, handful, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        _train(RECIPE, handful, tmp_path / "stopped", report=_Stopper())
+        _train(recipe, handful, tmp_path / "stopped", report=_Stopper())
     with pytest.raises(RunError, match=r"not over: 1 of 2 epochs are done. Go on with: .*handful"):
-        load_trained(RECIPE, folder=tmp_path / "stopped", seed=1)
-    early = load_trained(RECIPE, folder=tmp_path / "stopped", seed=1, even_if_stopped=True)
+        load_trained(recipe, folder=tmp_path / "stopped", seed=1)
+    early = load_trained(recipe, folder=tmp_path / "stopped", seed=1, even_if_stopped=True)
     assert len(early.history) == 1
-    resumed = _train(RECIPE, handful, tmp_path / "stopped")
+    resumed = _train(recipe, handful, tmp_path / "stopped")
     assert len(resumed.history) == 2
     for one, other in zip(whole.history, resumed.history, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
     # A run that is over is not trained on.
-    again = _train(RECIPE, handful, tmp_path / "stopped")
+    again = _train(recipe, handful, tmp_path / "stopped")
     assert again.history == resumed.history
     assert again.pictures_per_second == 0
-    loaded = load_trained(RECIPE, folder=tmp_path / "stopped", seed=1)
+    loaded = load_trained(recipe, folder=tmp_path / "stopped", seed=1)
     for one, other in zip(loaded.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_average_of_the_weights_is_what_a_run_gives(handful: Any, tmp_path: Path) -> None:
+    import keras
+
+    weights = []
+
+    class Kept(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
+        """Keeps what the first weights were after every step."""
+
+        def apply(self, *args: Any, **named: Any) -> Any:
+            done = super().apply(*args, **named)
+            weights.append(np.copy(self._trainable_variables[0].numpy()))
+            return done
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(keras.optimizers, "AdamW", Kept)
+        one = replace(RECIPE, stages=(Stage(1, 64),), averaging=0.5, epoch_size=15)
+        compiled = keras.Model.compile
+        patched.setattr(
+            keras.Model, "compile", lambda self, **how: compiled(self, **how, run_eagerly=True)
+        )
+        trained = _train(one, handful, tmp_path)
+    first, second, third = weights
+    # Keras starts the average at the weights after the first step.
+    average = 0.5 * (0.5 * first + 0.5 * second) + 0.5 * third
+    np.testing.assert_allclose(trained.model.get_weights()[0], average, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(average, third, rtol=1e-4, atol=1e-6)
 
 
 def test_a_run_that_never_began_is_not_loaded(tmp_path: Path) -> None:

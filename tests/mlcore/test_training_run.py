@@ -39,7 +39,9 @@ class _Model:
 
     def __init__(self) -> None:
         self.weight = 0.0
-        self.optimizer = SimpleNamespace(variables=[_Variable()], build=lambda _variables: None)
+        self.optimizer = SimpleNamespace(
+            variables=[_Variable()], build=lambda _variables: None, use_ema=False
+        )
 
     def become(self, number: float) -> None:
         self.weight = number
