@@ -263,7 +263,23 @@ RECIPES = {
             label_smoothing=0.05,
             dropout=0.3,
         ),
-        # As above, and the large collections of the Archive give a class away less: within a class
+        # Longer, with normalisation that learns the look of dermoscopy, and averaged on the way.
+        Recipe(
+            name="isic9_lite0_averaged",
+            label_set="isic9",
+            network="lite0",
+            stages=(Stage(10, 128), Stage(8, 176)),
+            augmentation=_DERMOSCOPIC,
+            with_ham=True,
+            class_power=0.2,
+            ham_share=0.4,
+            mixup=0.2,
+            label_smoothing=0.05,
+            dropout=0.3,
+            freeze_normalisation=False,
+            averaging=0.998,
+        ),
+        # As the mixed one, and the large collections of the Archive give a class away less: within a class
         # the small ones are drawn more often than they occur.
         _STRATA,
         # What each choice is worth, one at a time.
