@@ -279,8 +279,8 @@ RECIPES = {
             freeze_normalisation=False,
             averaging=0.998,
         ),
-        # As the mixed one, and the large collections of the Archive give a class away less: within a class
-        # the small ones are drawn more often than they occur.
+        # As the mixed one, and the large collections of the Archive give a class away less: within
+        # a class the small ones are drawn more often than they occur.
         _STRATA,
         # What each choice is worth, one at a time.
         replace(_STRATA, name="isic9_lite0_without_ham", with_ham=False),
