@@ -110,8 +110,15 @@ def prepare(site: Installation, browser: Browser) -> Tour:
         "missing": "/patients/00000000-0000-0000-0000-000000000000/",
         "password": "/accounts/password/change/",
         "factors": "/accounts/2fa/",
+        "changes": f"{patient}changes/",
+        "consent": f"{patient}consents/new/",
+        "export": f"{patient}export/",
+        "emergencies": "/emergency/",
+        "emergency-new": "/emergency/new/",
     }
     as_admin = {
+        "audit": "/audit/",
+        "erase": f"{patient}erase/",
         "admin": "/admin/",
         "admin-analyses": "/admin/classifier/analysis/",
         "admin-versions": "/admin/classifier/modelversion/",

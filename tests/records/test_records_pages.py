@@ -168,7 +168,10 @@ def test_every_change_of_a_record_is_told_with_who_and_where(cast: Cast) -> None
         reverse("lesion_create", args=[cast.patient.pk]),
         {"label": "left heel", "body_site": "foot"},
     )
-    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    image = make.bare_image(cast.patient, cast.owner)
+    image.taken_at = timezone.now() - timedelta(days=3)
+    image.save()
+    analysis = make.answered(image, cast.owner)
     save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
     save_review(
         analysis=analysis,
@@ -190,8 +193,10 @@ def test_every_change_of_a_record_is_told_with_who_and_where(cast: Cast) -> None
         "Image added",
         "Regular network",
         str(cast.owner),
+        timezone.localtime(image.taken_at).strftime("%Y-%m-%d %H:%M"),
     ):
         assert words in page, words
+    assert "+00:00" not in page
     # Raw SQL leaves a version too; nobody signed for it.
     Patient.objects.filter(pk=cast.patient.pk).update(notes="typed into the database")
     page = text_of(owner.get(address))
