@@ -51,7 +51,7 @@ class UploadThrottleMiddleware:
 
 
 def seconds_to_wait(*, user: str, length: int) -> int:
-    """Count an upload and return after how many seconds it may be sent; 0 where it may be sent at once.
+    """Count an upload and return after how many seconds it may be sent, 0 for at once.
 
     Args:
         user: who sends it.

@@ -107,7 +107,7 @@ def test_images_in_a_bucket_leave_through_the_same_door(
         urlopen(Request(f"{endpoint}/moto-api/reset", method="POST"), timeout=10).close()  # noqa: S310 - our own server
         server.stop()
 
-    # The store is away: the page's picture is missing until it is back, and a worker meets a disk's fault.
+    # The store is away: the page lacks its picture, and a worker meets a disk's fault.
     thumbnail = signed(reverse("image_bytes", args=[image.pk, "thumbnail"]), cast.owner)
     response = client.get(thumbnail)
     assert (response.status_code, response["Retry-After"]) == (503, "10")
