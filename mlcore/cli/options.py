@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from mlcore.data.sets import data_root
 from mlcore.labels import label_set
 from mlcore.train.recipes import RECIPES
-from mlcore.train.run import folds_folder as folder_of_folds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,4 +91,4 @@ def run_folder(options: argparse.Namespace, recipe: Recipe) -> Path:
 
 def folds_folder(options: argparse.Namespace, recipe: Recipe) -> Path:
     """Return the folder of a recipe's cross-validation."""
-    return Path(folder_of_folds(options.runs, recipe, options.seed))
+    return Path(options.runs / f"{recipe.name}-{options.seed}-folds")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +52,11 @@ def run(options: argparse.Namespace) -> int:
     recipe = recipe_named(options.recipe)
     new_folder(options.releases, recipe.label_set, options.version)
     from mlcore.release import make_release  # noqa: PLC0415 - imports Keras
-    from mlcore.train.soup import load_runs  # noqa: PLC0415 - imports Keras
+    from mlcore.train.loop import load_trained  # noqa: PLC0415 - imports Keras
 
-    trained = load_runs(
+    trained = load_trained(
         recipe,
-        partial(run_folder, options),
+        folder=run_folder(options, recipe),
         seed=options.seed,
         even_if_stopped=options.stopped,
     )

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import argparse
 
     from mlcore.cli.options import Commands
-    from mlcore.train.recipes import Recipe
 
 
 def add(commands: Commands) -> None:
@@ -24,16 +23,9 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    from mlcore.train.soup import members_of  # noqa: PLC0415 - imports Keras
-
-    for recipe in members_of(recipe_named(options.recipe)):
-        _train(options, recipe)
-    return 0
-
-
-def _train(options: argparse.Namespace, recipe: Recipe) -> None:
     from mlcore.train.loop import train  # noqa: PLC0415 - imports Keras
 
+    recipe = recipe_named(options.recipe)
     if options.final:
         (training,) = pictures(options, recipe, options.seed, ("train+validation",)).values()
         validation = training.subset([])
@@ -59,3 +51,4 @@ def _train(options: argparse.Namespace, recipe: Recipe) -> None:
         f"{recipe.name}: best epoch {trained.best_epoch + 1}, {measured}, "
         f"{trained.pictures_per_second:.1f} pictures/s"
     )
+    return 0

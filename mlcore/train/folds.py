@@ -13,8 +13,7 @@ import numpy as np
 from mlcore.labels import label_set
 from mlcore.train.feeds import predict_logits
 from mlcore.train.loop import train
-from mlcore.train.run import RunError, folds_folder
-from mlcore.train.soup import load_runs, members_of
+from mlcore.train.run import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,10 +75,6 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
         RunError: the folder holds other runs, or damaged ones.
     """
     report = report or sys.stderr
-    if recipe.members:
-        return _run_members(
-            recipe, pictures, folds, folder, outputs, seed=seed, beside=beside, report=report
-        )
     where = {record.name: index for index, record in enumerate(pictures.records)}
     for number, fold in enumerate(folds):
         path = _answers(folder, number)
@@ -100,46 +95,6 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
             )
             _save(path, held_out, predict_logits(trained.model, held_out.squares(recipe.side)))
             keras.backend.clear_session()
-    return read_folds(recipe.label_set, folds, folder)
-
-
-def _run_members(  # noqa: PLR0913 - as run_folds
-    recipe: Recipe,
-    pictures: Pictures,
-    folds: Sequence[Sequence[Record]],
-    folder: Path,
-    outputs: Path,
-    *,
-    seed: int,
-    beside: Pictures | None,
-    report: Any,
-) -> HeldOut:
-    """Run every member's folds beside this recipe's and ask the mean of each fold's networks."""
-
-    def where(member: Recipe) -> Path:
-        return folds_folder(folder.parent, member, seed)
-
-    for member in members_of(recipe):
-        run_folds(
-            member,
-            pictures,
-            folds,
-            folder=where(member),
-            outputs=outputs,
-            seed=seed,
-            beside=beside,
-            report=report,
-        )
-    place = {record.name: index for index, record in enumerate(pictures.records)}
-    for number, fold in enumerate(folds):
-        path = _answers(folder, number)
-        if path.exists():
-            continue
-        held_out = pictures.subset(place[record.name] for record in fold)
-        trained = load_runs(recipe, lambda m, n=number: _answers(where(m), n).parent, seed=seed)  # type: ignore[misc] # n is bound here
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _save(path, held_out, predict_logits(trained.model, held_out.squares(recipe.side)))
-        keras.backend.clear_session()
     return read_folds(recipe.label_set, folds, folder)
 
 

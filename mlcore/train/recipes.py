@@ -86,8 +86,6 @@ class Recipe:
             (see :mod:`mlcore.train.draws`).
         averaging: momentum of an exponential moving average of the weights, a step; it is the
             average that is measured and released. 0 for none.
-        members: recipes whose runs are trained and averaged instead of a run of this one
-            (see :mod:`mlcore.train.soup`).
     """
 
     name: str
@@ -111,7 +109,6 @@ class Recipe:
     stratum_power: float | None = None
     outside_share: float = 0.0
     even_labels: bool = True
-    members: tuple[str, ...] = ()
     averaging: float = 0.0
 
     @property
@@ -135,8 +132,7 @@ class Recipe:
         try:
             stages = tuple(Stage(**stage) for stage in facts["stages"])
             how = Augmentation(**facts["augmentation"])
-            members = tuple(facts.get("members", ()))
-            return cls(**facts | {"stages": stages, "augmentation": how, "members": members})
+            return cls(**facts | {"stages": stages, "augmentation": how})
         except (KeyError, TypeError) as error:
             msg = f"These facts are of no recipe that this version knows: {error}."
             raise UnknownRecipeError(msg) from error
@@ -285,12 +281,6 @@ RECIPES = {
         # What each choice is worth, one at a time.
         replace(_STRATA, name="isic9_lite0_without_ham", with_ham=False),
         replace(_STRATA, name="isic9_lite0_by_class", stratum_power=None, ham_share=0.4),
-        # Their mean sees both ways of drawing and costs no more to run.
-        replace(
-            _STRATA,
-            name="isic9_lite0_soup",
-            members=("isic9_lite0_strata", "isic9_lite0_by_class"),
-        ),
         replace(_linear(_STRATA), name="isic9_linear"),
         # The same with everything before block 3 as published, which takes half of the time.
         replace(

@@ -201,11 +201,6 @@ def averaged(optimised: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def folds_folder(runs: Path, recipe: Recipe, seed: int) -> Path:
-    """Return where the cross-validation of a recipe lies in the folder of all runs."""
-    return runs / f"{recipe.name}-{seed}-folds"
-
-
 def _facts(recipe: Recipe, seed: int) -> dict[str, Any]:
     # Through JSON, so that what is compared has the types that a file gives back.
     facts: dict[str, Any] = json.loads(json.dumps({"recipe": recipe.as_dict(), "seed": seed}))
