@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,11 +90,10 @@ def _release_answers(options: argparse.Namespace, key: str) -> tuple[str, Any, A
 
 def _run_answers(options: argparse.Namespace, name: str) -> tuple[str, Any, Any, list[str]]:
     from mlcore.evaluate import softmax  # noqa: PLC0415 - keeps the other commands light
-    from mlcore.train.loop import predict_logits  # noqa: PLC0415
-    from mlcore.train.soup import load_runs  # noqa: PLC0415
+    from mlcore.train.loop import load_trained, predict_logits  # noqa: PLC0415
 
     recipe = recipe_named(name)
-    trained = load_runs(recipe, partial(run_folder, options), seed=options.seed)
+    trained = load_trained(recipe, folder=run_folder(options, recipe), seed=options.seed)
     part = _measured(options, recipe, options.seed)
     chances = softmax(predict_logits(trained.model, part.squares(recipe.side)))
     return recipe.label_set, part.labels, chances, [record.group for record in part.records]

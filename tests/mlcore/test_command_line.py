@@ -272,6 +272,21 @@ def test_evaluate_compares_a_run_with_its_release(
     assert released["figures"]["brier_score"]["value"] == measured["brier_score"]["value"]
 
 
+def test_a_release_is_not_measured_on_what_it_learnt_from(
+    made: Release, clinical_root: Path, tmp_path: Path, run: Any
+) -> None:
+    folder = tmp_path / "clinical5" / "1.0.0"
+    shutil.copytree(made.folder, folder)
+    facts = json.loads((folder / "manifest.json").read_text())
+    del facts["data"]["validation"]
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    common = ["evaluate", "clinical5", "--data", clinical_root, "--releases", tmp_path]
+    status, lines, said = run(*common)
+    assert (status, lines) == (2, [])
+    assert "1.0.0 learnt from the validation part too; measure it on --split calibration" in said
+    assert run(*common, "--split", "calibration")[0] == 0
+
+
 def test_train_trains_and_says_how_well(
     tiny: Recipe, clinical_root: Path, tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
