@@ -57,7 +57,7 @@ lock: venv-dev ## Compile the pinned requirements again (needs uv)
 seed-demo: venv ## Add more drawn patients to the running installation (PATIENTS=12)
 	@"$(PY)" -m skinapp.runtime manage seed_demo --patients "$${PATIENTS:-12}"
 
-bench: venv-dev ## Measure intake and the engines side by side
+bench: venv-dev ## Measure intake, decoders, engines, a visit and the audit trail
 	@"$(PY)" -m bench
 
 train: venv-train ## Train and measure the networks again (needs the public image sets)

@@ -49,6 +49,17 @@ def test_only_what_is_named_runs(
     assert "## fine, quick: False" in printed
 
 
+def test_what_takes_long_runs_only_when_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _offer(monkeypatch, busy=_busy, fine=_fine)
+    monkeypatch.setattr(registry, "BENCHMARKS", ("fine",))
+    monkeypatch.setattr(registry, "ON_DEMAND", ("busy",))
+    assert registry.main([]) == 0
+    assert "busy" not in capsys.readouterr().out
+    assert registry.main(["busy"]) == 1
+
+
 def test_an_unknown_name_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         registry.main(["nonsense"])
