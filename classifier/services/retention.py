@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Greatest
 from django.utils import timezone
@@ -43,38 +44,49 @@ def overdue(now: datetime | None = None) -> Iterator[Overdue]:
     moment = now or timezone.now()
     for clinic in Clinic.objects.filter(retention_years__isnull=False).order_by("name"):
         years = clinic.retention_years or 0
-        seen = (
-            Patient.objects.filter(clinic=clinic)
-            .annotate(
-                last_visit=Greatest(
-                    "created_at",
-                    _latest(Image.objects.filter(patient=OuterRef("pk")), "created_at"),
-                    _latest(Analysis.objects.filter(patient=OuterRef("pk")), "created_at"),
-                    _latest(Reading.objects.filter(analysis__patient=OuterRef("pk")), "created_at"),
-                    _latest(Review.objects.filter(analysis__patient=OuterRef("pk")), "created_at"),
-                    _latest(Consent.objects.filter(patient=OuterRef("pk")), "recorded_at"),
-                )
-            )
-            .filter(last_visit__lt=_years_before(moment, years))
-            .order_by("last_visit", "id")
-        )
-        for patient in seen:
+        away = _unseen_since(Patient.objects.filter(clinic=clinic), _years_before(moment, years))
+        for patient in away.order_by("last_visit", "id"):
             last_visit: datetime = getattr(patient, "last_visit")  # noqa: B009 - an annotation, not a column
             yield Overdue(patient, last_visit, years)
 
 
 def apply_retention(now: datetime | None = None) -> int:
-    """Erase what is overdue; return how many patients that were."""
+    """Erase what is overdue; return how many patients that were.
+
+    Erasing many takes long: whoever came back meanwhile is kept.
+    """
+    moment = now or timezone.now()
     erased = 0
-    for found in list(overdue(now)):
-        erase_patient(
-            patient_key=found.patient.pk,
-            by=None,
-            reason=f"Retention rule of the clinic: {found.years} years after the last visit.",
-            confirmation=found.patient.record_number,
-        )
+    for found in list(overdue(moment)):
+        with transaction.atomic():
+            # Whoever adds an image waits here; who has added one is seen by the next question.
+            locked = Patient.objects.select_for_update().filter(pk=found.patient.pk).first()
+            own = Patient.objects.filter(pk=found.patient.pk)
+            limit = _years_before(moment, found.years)
+            if locked is None or not _unseen_since(own, limit).exists():
+                continue
+            erase_patient(
+                patient_key=locked.pk,
+                by=None,
+                reason=f"Retention rule of the clinic: {found.years} years after the last visit.",
+                confirmation=locked.record_number,
+            )
         erased += 1
     return erased
+
+
+def _unseen_since(patients: QuerySet[Patient], limit: datetime) -> QuerySet[Patient]:
+    """Return those whose ``last_visit``, which is annotated, was before ``limit``."""
+    return patients.annotate(
+        last_visit=Greatest(
+            "created_at",
+            _latest(Image.objects.filter(patient=OuterRef("pk")), "created_at"),
+            _latest(Analysis.objects.filter(patient=OuterRef("pk")), "created_at"),
+            _latest(Reading.objects.filter(analysis__patient=OuterRef("pk")), "created_at"),
+            _latest(Review.objects.filter(analysis__patient=OuterRef("pk")), "created_at"),
+            _latest(Consent.objects.filter(patient=OuterRef("pk")), "recorded_at"),
+        )
+    ).filter(last_visit__lt=limit)
 
 
 def _latest(rows: QuerySet[Any], column: str) -> Subquery:

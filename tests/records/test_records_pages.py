@@ -18,15 +18,17 @@ from django.utils import timezone
 
 from classifier.choices import Role
 from classifier.models import AuditEvent, Clinic, Consent, Erasure, Membership, Patient
-from classifier.services import audit
+from classifier.services import audit, retention
 from classifier.services.readings import save_reading
-from classifier.services.retention import overdue
+from classifier.services.retention import apply_retention, overdue
 from classifier.services.reviews import save_review
 from tests import factories
 from tests.factories import PASSWORD
 from tests.web import answered as make
 
 if TYPE_CHECKING:
+    import uuid
+
     import pytest
     from django.test import Client
     from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
@@ -307,3 +309,25 @@ def test_the_retention_rule_erases_what_is_older_and_a_dry_run_nothing(
     event = AuditEvent.objects.get(action="patient.erased")
     assert (event.actor_kind, event.actor) == ("system", None)
     assert "10 years" in event.reason
+
+
+def test_who_comes_back_while_the_rule_is_applied_is_kept(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (
+        factories.make_patient(cast.clinic, cast.owner, name=f"Old {number}") for number in range(2)
+    )
+    for days, patient in enumerate((second, first)):
+        long_ago = timezone.now() - timedelta(days=366 * 11 + days)
+        Patient.objects.filter(pk=patient.pk).update(created_at=long_ago)
+    Clinic.objects.filter(pk=cast.clinic.pk).update(retention_years=10)
+    erase = retention.erase_patient
+
+    def erase_while_the_second_comes_back(*, patient_key: uuid.UUID, **rest: Any) -> Erasure:
+        assert patient_key == first.pk
+        make.bare_image(second, cast.owner)
+        return erase(patient_key=patient_key, **rest)
+
+    monkeypatch.setattr(retention, "erase_patient", erase_while_the_second_comes_back)
+    assert apply_retention() == 1
+    assert Patient.objects.filter(pk=second.pk).exists()
