@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pgtrigger
+from django.apps import apps
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection, models
@@ -23,7 +25,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from classifier.choices import State
-from classifier.models import Analysis, Image, ModelVersion, Prediction, Transition
+from classifier.models import Analysis, Image, ModelVersion, Prediction
 from classifier.services.model_versions import verified_release
 from classifier.services.moves import LEGAL_MOVES
 from mlcore.bundle import ReleaseError
@@ -337,11 +339,10 @@ def _check_rules(report: Report) -> None:
         enforced = {name for (name,) in cursor.fetchall()}
         cursor.execute("SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger")
         triggers = {(table, name) for table, name, enabled in cursor.fetchall() if enabled != "D"}
-    for model in (Image, Analysis, Prediction, ModelVersion):
+    for model in apps.get_app_config("classifier").get_models():
         for rule in model._meta.constraints:
             if rule.name not in enforced:
                 report.add("rule_missing", rule.name, "the database does not enforce it")
-    for kept in (Transition, Prediction):
-        for trigger in getattr(kept._meta, "triggers", ()):
-            if (kept._meta.db_table, trigger.get_pgid(kept)) not in triggers:
-                report.add("rule_missing", trigger.name, "the trigger is gone or switched off")
+    for kept, trigger in pgtrigger.registered():
+        if (kept._meta.db_table, trigger.get_pgid(kept)) not in triggers:
+            report.add("rule_missing", trigger.name, "the trigger is gone or switched off")

@@ -226,6 +226,14 @@ def _other_release(done: Analysis) -> None:
     Prediction.objects.update(artefact_sha256="0" * 64)
 
 
+def _open_trail(_done: Analysis) -> None:
+    run_sql("ALTER TABLE classifier_auditevent DISABLE TRIGGER USER")
+
+
+def _consent_of_any_kind(_done: Analysis) -> None:
+    run_sql("ALTER TABLE classifier_consent DROP CONSTRAINT consent_use_valid")
+
+
 PLANTED: dict[str, tuple[Callable[[Analysis], None], set[str]]] = {
     "a move that the table does not have": (_chain, {"state_illegal"}),
     "an analysis without a first move": (_never_moved, {"state_illegal"}),
@@ -237,6 +245,8 @@ PLANTED: dict[str, tuple[Callable[[Analysis], None], set[str]]] = {
     "the result of another image": (_anothers_result, {"result_foreign"}),
     "a result of another input": (_other_input, {"result_foreign", "rule_missing"}),
     "a result of another release": (_other_release, {"result_foreign", "rule_missing"}),
+    "an audit trail that can be rewritten": (_open_trail, {"rule_missing"}),
+    "a table that lost its rules": (_consent_of_any_kind, {"rule_missing"}),
 }
 
 
