@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from classifier.models import Image, IntegrityRun
@@ -43,12 +43,7 @@ def run_of_the_night() -> IntegrityRun | None:
 
 def open_run() -> IntegrityRun:
     """Return the run that is not finished, a new one where there is none."""
-    try:
-        with transaction.atomic():
-            run, _new = IntegrityRun.objects.get_or_create(finished_at=None)
-    except IntegrityError:
-        run = IntegrityRun.objects.get(finished_at=None)
-    return run
+    return IntegrityRun.objects.get_or_create(finished_at=None)[0]
 
 
 def go_on(run: IntegrityRun, *, seconds: float) -> bool:
