@@ -276,6 +276,8 @@ PERMISSIONS_POLICY = (
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
+# Not the American dates of the language above.
+FORMAT_MODULE_PATH = ["skinapp.formats"]
 LOCALE_PATHS = [BASE_DIR / "classifier" / "locale"]
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")

@@ -154,6 +154,7 @@ def test_the_panel_is_ours_and_runs_nothing_inline(root: Client, cast: Cast) -> 
     for url in (
         reverse("admin:index"),
         address(Analysis, "changelist"),
+        address(Patient, "changelist"),
         address(Patient, "change", Patient.objects.all()[0].pk),
     ):
         response = root.get(url)
@@ -161,6 +162,8 @@ def test_the_panel_is_ours_and_runs_nothing_inline(root: Client, cast: Cast) -> 
         assert "Skinapp administration" in page
         assert "Django administration" not in page
         assert "css/admin.css" in page
+        # Dates as everywhere else: 2026-11-21 16:50, not "Nov. 21, 2026, 4:50 p.m.".
+        assert not re.search(r"[ap]\.m\.|[A-Z][a-z]{2,8}\.? \d{1,2}, \d{4}", page)
         assert not re.search(r"<script(?![^>]*\b(src=|type=\"application/json\"))", page)
         assert not re.search(r"\s(style|on[a-z]+)=\"", page)
         assert "script-src 'self'" in response["Content-Security-Policy"]

@@ -1,0 +1,1 @@
+"""English, with the dates of ISO 8601."""
