@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from classifier.models import Analysis, Image, Lesion, Patient, Review, User
+from classifier.selectors.results import diagnosis_name
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -173,7 +174,8 @@ def _told(
 def _rows(kind: str) -> QuerySet[Any]:
     """Return the versions of one kind of row, with what is shown of other rows."""
     found: QuerySet[Any] = apps.get_model("classifier", f"{kind.title()}Event").objects.all()
-    return found.select_related("lesion") if kind == "image" else found
+    others = {"image": "lesion", "review": "analysis"}
+    return found.select_related(others[kind]) if kind in others else found
 
 
 def _author(version: Any) -> str:
@@ -216,6 +218,10 @@ def _facts(model: type[Model], version: Any, before: Any) -> list[tuple[str, str
 def _shown(version: Any, column: Any) -> str:
     if column.choices:
         return str(getattr(version, f"get_{column.name}_display")())
+    if column.name == "diagnosis":
+        # What the words of "other" are, is told in a column of its own.
+        other = str(_("other"))
+        return diagnosis_name(version.diagnosis, other, version.analysis.label_set)
     if column.name == "lesion":
         return str(version.lesion.label) if version.lesion is not None else ""
     value = getattr(version, column.attname)
