@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import QuerySet
+    from django_stubs_ext import WithAnnotations
 
 logger = logging.getLogger(__name__)
+
+
+class _Seen(TypedDict):
+    """What is annotated onto a patient."""
+
+    last_visit: datetime
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,7 @@ def overdue(now: datetime | None = None) -> Iterator[Overdue]:
         years = clinic.retention_years or 0
         away = _unseen_since(Patient.objects.filter(clinic=clinic), _years_before(moment, years))
         for patient in away.order_by("last_visit", "id"):
-            last_visit: datetime = getattr(patient, "last_visit")  # noqa: B009 - an annotation, not a column
-            yield Overdue(patient, last_visit, years)
+            yield Overdue(patient, patient.last_visit, years)
 
 
 def apply_retention(now: datetime | None = None) -> int:
@@ -75,7 +81,9 @@ def apply_retention(now: datetime | None = None) -> int:
     return erased
 
 
-def _unseen_since(patients: QuerySet[Patient], limit: datetime) -> QuerySet[Patient]:
+def _unseen_since(
+    patients: QuerySet[Patient], limit: datetime
+) -> QuerySet[WithAnnotations[Patient, _Seen]]:
     """Return those whose ``last_visit``, which is annotated, was before ``limit``."""
     return patients.annotate(
         last_visit=Greatest(

@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from classifier.choices import Role
 from classifier.models import AuditEvent, Clinic, Consent, Erasure, Membership, Patient
-from classifier.services import audit, retention
+from classifier.services import audit
+from classifier.services.erasure import erase_patient
 from classifier.services.readings import save_reading
 from classifier.services.retention import apply_retention, overdue
 from classifier.services.reviews import save_review
@@ -321,13 +322,14 @@ def test_who_comes_back_while_the_rule_is_applied_is_kept(
         long_ago = timezone.now() - timedelta(days=366 * 11 + days)
         Patient.objects.filter(pk=patient.pk).update(created_at=long_ago)
     Clinic.objects.filter(pk=cast.clinic.pk).update(retention_years=10)
-    erase = retention.erase_patient
 
     def erase_while_the_second_comes_back(*, patient_key: uuid.UUID, **rest: Any) -> Erasure:
         assert patient_key == first.pk
         make.bare_image(second, cast.owner)
-        return erase(patient_key=patient_key, **rest)
+        return erase_patient(patient_key=patient_key, **rest)
 
-    monkeypatch.setattr(retention, "erase_patient", erase_while_the_second_comes_back)
+    monkeypatch.setattr(
+        "classifier.services.retention.erase_patient", erase_while_the_second_comes_back
+    )
     assert apply_retention() == 1
     assert Patient.objects.filter(pk=second.pk).exists()
