@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+# What recipes said once, with what it is for everything that can still be made: the runs whose mean
+# a network was.
+_RETIRED: dict[str, Any] = {"members": []}
+
 
 class UnknownRecipeError(ValueError):
     """No recipe has this name."""
@@ -125,6 +129,7 @@ class Recipe:
         """Return the recipe that :meth:`as_dict` wrote down, in this version or an older one.
 
         What a recipe could not say then, it does as it was done then: that is what the defaults do.
+        What it cannot say any more, it may say only in the way everything is done today.
 
         Raises:
             UnknownRecipeError: the facts are of a newer version, or no recipe.
@@ -132,7 +137,8 @@ class Recipe:
         try:
             stages = tuple(Stage(**stage) for stage in facts["stages"])
             how = Augmentation(**facts["augmentation"])
-            return cls(**facts | {"stages": stages, "augmentation": how})
+            kept = {k: v for k, v in facts.items() if k not in _RETIRED or v != _RETIRED[k]}
+            return cls(**kept | {"stages": stages, "augmentation": how})
         except (KeyError, TypeError) as error:
             msg = f"These facts are of no recipe that this version knows: {error}."
             raise UnknownRecipeError(msg) from error

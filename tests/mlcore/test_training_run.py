@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mlcore.train.recipes import RECIPES, UnknownRecipeError, recipe_named
+from mlcore.train.recipes import RECIPES, Recipe, UnknownRecipeError, recipe_named
 from mlcore.train.run import Run, RunError
 
 if TYPE_CHECKING:
@@ -219,3 +219,14 @@ def test_the_prototypes_recipe_is_the_prototypes() -> None:
         assert recipe.augmentation.zoom
         assert recipe.augmentation.flip_horizontal
         assert not recipe.augmentation.rotation
+
+
+def test_facts_of_an_older_version_count_only_where_nothing_is_lost() -> None:
+    recipe = recipe_named("isic9_lite0")
+    facts = recipe.as_dict()
+    facts.pop("averaging")
+    assert Recipe.from_dict(facts | {"members": []}) == recipe
+    with pytest.raises(UnknownRecipeError, match="members"):
+        Recipe.from_dict(facts | {"members": ["one", "other"]})
+    with pytest.raises(UnknownRecipeError, match="no recipe that this version knows"):
+        Recipe.from_dict(facts | {"magic": 0})
