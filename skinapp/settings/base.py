@@ -9,7 +9,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from skinapp.settings.env import env, secret
+from skinapp.settings.env import env, optional_secret, secret, secrets_of, with_password
 
 # Lets ``ModelAdmin[Patient]`` and its like be written at run time as type checkers read them.
 django_stubs_ext.monkeypatch()
@@ -86,13 +86,27 @@ TEMPLATES = [
 
 # --- Database, cache, broker -------------------------------------------------------------------
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://localhost/skinapp")}
+# A server that does not even refuse shall not hold a thread for the minutes TCP would take ...
+DATABASE_CONNECT_SECONDS = env.int("DATABASE_CONNECT_SECONDS", default=5)
+# ... nor one that stopped answering, nor a statement of a page (skinapp/databases.py), nor another
+# transaction's lock.
+DATABASE_STATEMENT_SECONDS = env.float("DATABASE_STATEMENT_SECONDS", default=30)
+DATABASE_LOCK_SECONDS = env.float("DATABASE_LOCK_SECONDS", default=10)
+DATABASE_OPTIONS = {
+    "connect_timeout": DATABASE_CONNECT_SECONDS,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    # In milliseconds.
+    "tcp_user_timeout": 30_000,
+}
+_DATABASE_URL = optional_secret("DATABASE_URL") or "postgres://localhost/skinapp"
+DATABASES = {"default": env.db_url_config(with_password("DATABASE", _DATABASE_URL))}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-# A server that does not even refuse shall not hold a thread for the minutes TCP would take.
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+DATABASES["default"]["OPTIONS"] = DATABASE_OPTIONS | DATABASES["default"].get("OPTIONS", {})
 
-REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
+REDIS_URL = with_password("REDIS", optional_secret("REDIS_URL") or "redis://localhost:6379/0")
 
 CACHES = {
     "default": {
@@ -239,8 +253,8 @@ MFA_TOTP_ISSUER = "Skinapp"
 # Asked of whoever may enter the admin panel; a clinic may ask it of everybody who works there.
 SECOND_FACTOR_FOR_STAFF = True
 # Seal the secrets of second factors, newest first; without any, SECRET_KEY and its fallbacks do.
-MFA_KEYS = env.list("MFA_KEYS", default=[])
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+MFA_KEYS = secrets_of("MFA_KEYS")
+SECRET_KEY_FALLBACKS = secrets_of("SECRET_KEY_FALLBACKS")
 # How long somebody without a right to a patient may read the record in an emergency.
 BREAK_GLASS_MINUTES = env.int("BREAK_GLASS_MINUTES", default=60)
 # How long the address of a picture works after the page that holds it was made.
@@ -307,6 +321,10 @@ STORAGES = {
     "default": _IMAGES,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "skinapp.uploads.TidyFileUploadHandler",
+]
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 

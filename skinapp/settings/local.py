@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
 from skinapp.settings.base import BASE_DIR
-from skinapp.settings.env import env
+from skinapp.settings.env import env, optional_secret
 
 # The supervisor names its folder, so that two installations share nothing.
 VAR = Path(env.str("SKINAPP_VAR", default=str(BASE_DIR / "var")))
@@ -22,7 +22,7 @@ def _own_secret_key() -> str:
     return path.read_text(encoding="utf-8")
 
 
-SECRET_KEY = env.str("SECRET_KEY", default="") or _own_secret_key()
+SECRET_KEY = optional_secret("SECRET_KEY") or _own_secret_key()
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])

@@ -9,14 +9,26 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
-from skinapp.settings.base import CACHES
-from skinapp.settings.env import env, secret
+from skinapp.settings.base import CACHES, DATABASE_OPTIONS, MEDIA_S3_BUCKET, MFA_KEYS
+from skinapp.settings.env import env, optional_secret, secret, with_password
 
 _SHORTEST_KEY = 50
 _SHORTEST_PASSWORD = 12
+_SHORTEST_SEAL = 32
 _FEWEST_CHARACTERS = 5
 # Words that stand in examples all over the world.
-_KNOWN_WORDS = ("change", "default", "django-insecure", "example", "password", "secret", "skinapp")
+_KNOWN_WORDS = (
+    "admin",
+    "change",
+    "default",
+    "django-insecure",
+    "example",
+    "minioadmin",
+    "password",
+    "postgres",
+    "secret",
+    "skinapp",
+)
 
 
 def _refuse_guessable(name: str, value: str, shortest: int) -> None:
@@ -37,21 +49,51 @@ def _refuse_guessable(name: str, value: str, shortest: int) -> None:
         raise ImproperlyConfigured(msg)
 
 
+def _password_of(name: str, address: str) -> str:
+    """Return the password in an address.
+
+    Raises:
+        ImproperlyConfigured: there is none; the sentence names both places where it may stand.
+    """
+    try:
+        password = urlsplit(address).password
+    except ValueError:
+        msg = f"{name}_URL is no address."
+        raise ImproperlyConfigured(msg) from None
+    if not password:
+        msg = (
+            f"There is no password in {name}_URL: set {name}_PASSWORD, or {name}_PASSWORD_FILE to "
+            "a file that holds it."
+        )
+        raise ImproperlyConfigured(msg)
+    return password
+
+
 SECRET_KEY = secret("SECRET_KEY")
 _refuse_guessable("SECRET_KEY", SECRET_KEY, _SHORTEST_KEY)
 
+# Keys of their own: with SECRET_KEY as the seal, changing it would lock people out.
+if not MFA_KEYS:
+    secret("MFA_KEYS")
+for _key in MFA_KEYS:
+    _refuse_guessable("Each of MFA_KEYS", _key, _SHORTEST_SEAL)
+
 # Read again without the base's default, so that a missing address stops the start.
-_DATABASE_URL = secret("DATABASE_URL")
+_DATABASE_URL = with_password("DATABASE", secret("DATABASE_URL"))
 _refuse_guessable(
-    "The password in DATABASE_URL", urlsplit(_DATABASE_URL).password or "", _SHORTEST_PASSWORD
+    "The password in DATABASE_URL or DATABASE_PASSWORD",
+    _password_of("DATABASE", _DATABASE_URL),
+    _SHORTEST_PASSWORD,
 )
 # A dictionary of its own: the base settings' one may belong to another settings module as well.
 _DATABASE = env.db_url_config(_DATABASE_URL) | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-_DATABASE["OPTIONS"] = {"connect_timeout": 5} | _DATABASE.get("OPTIONS", {})
+_DATABASE["OPTIONS"] = DATABASE_OPTIONS | _DATABASE.get("OPTIONS", {})
 DATABASES = {"default": _DATABASE}
-REDIS_URL = secret("REDIS_URL")
+REDIS_URL = with_password("REDIS", secret("REDIS_URL"))
 _refuse_guessable(
-    "The password in REDIS_URL", urlsplit(REDIS_URL).password or "", _SHORTEST_PASSWORD
+    "The password in REDIS_URL or REDIS_PASSWORD",
+    _password_of("REDIS", REDIS_URL),
+    _SHORTEST_PASSWORD,
 )
 CELERY_BROKER_URL = REDIS_URL
 CACHES = {"default": CACHES["default"] | {"LOCATION": REDIS_URL}}
@@ -74,10 +116,28 @@ SESSION_COOKIE_NAME = "__Host-sessionid"
 CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_NAME = "__Host-csrftoken"
 
-EMAIL_CONFIG = env.email_url_config(secret("EMAIL_URL"))
+_EMAIL_URL = secret("EMAIL_URL")
+if urlsplit(_EMAIL_URL).username:
+    _EMAIL_URL = with_password("EMAIL", _EMAIL_URL)
+    # Somebody else drew it: only what everybody tries first is refused.
+    _refuse_guessable(
+        "The password in EMAIL_URL or EMAIL_PASSWORD",
+        _password_of("EMAIL", _EMAIL_URL),
+        _FEWEST_CHARACTERS,
+    )
+elif optional_secret("EMAIL_PASSWORD"):
+    msg = "EMAIL_PASSWORD is set, but EMAIL_URL names nobody whose password it is."
+    raise ImproperlyConfigured(msg)
+EMAIL_CONFIG = env.email_url_config(_EMAIL_URL)
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="")
 if "@" not in DEFAULT_FROM_EMAIL:
     msg = "DEFAULT_FROM_EMAIL must be the address that password-reset letters come from."
     raise ImproperlyConfigured(msg)
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+
+if MEDIA_S3_BUCKET:
+    if optional_secret("MEDIA_S3_ACCESS_KEY").lower().startswith(_KNOWN_WORDS):
+        msg = "MEDIA_S3_ACCESS_KEY is one that everybody knows. Make one for this installation."
+        raise ImproperlyConfigured(msg)
+    _refuse_guessable("MEDIA_S3_SECRET_KEY", secret("MEDIA_S3_SECRET_KEY"), _SHORTEST_PASSWORD)

@@ -38,9 +38,6 @@ HOST = "skin.hospital.example"
 def given() -> dict[str, str]:
     """Return what a hospital would write into ``.env``."""
     return {
-        "SECRET_KEY": secrets.token_hex(32),
-        "POSTGRES_PASSWORD": secrets.token_hex(16),
-        "REDIS_PASSWORD": secrets.token_hex(16),
         "ALLOWED_HOSTS": HOST,
         "EMAIL_URL": "consolemail://",
         "DEFAULT_FROM_EMAIL": "skin@hospital.example",
@@ -72,13 +69,15 @@ class Hospital:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read the compose file with our values."""
+        """Read the compose file with our values, and draw the secrets."""
         self.services = compose.services(self.values)
+        self.secrets = compose.draw_secrets(self.folder)
 
     def make_database(self) -> None:
         """Make an ordinary role with the hospital's password, and a database that it owns."""
+        password = (self.secrets / "postgres_password").read_text(encoding="utf-8").strip()
         self._as_admin(
-            f"CREATE ROLE {self.name} LOGIN PASSWORD '{self.values['POSTGRES_PASSWORD']}'",
+            f"CREATE ROLE {self.name} LOGIN PASSWORD '{password}'",
             f"CREATE DATABASE {self.name} OWNER {self.name}",
         )
 
@@ -101,8 +100,9 @@ class Hospital:
         server = urlsplit(self.admin_url)
         places = {
             "@postgres:5432/skinapp": f"@{server.hostname}:{server.port}/{self.name}",
-            "postgres://skinapp:": f"postgres://{self.name}:",
-            "@redis:6379/": f"@127.0.0.1:{self.redis_port}/",
+            "postgres://skinapp@": f"postgres://{self.name}@",
+            "//redis:6379/": f"//127.0.0.1:{self.redis_port}/",
+            "/run/secrets/": f"{self.secrets}/",
         }
         for old, new in places.items():
             facts = {key: value.replace(old, new) for key, value in facts.items()}
@@ -122,8 +122,9 @@ class Hospital:
         """Run the Dockerfile's own line that collects the static files."""
         (line,) = (line for line in from_dockerfile("RUN") if "collectstatic" in line)
         environment = self.environment("migrate")
-        for secret in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL"):
-            environment.pop(secret)
+        # The build knows no secret: not even where one will lie.
+        for name in [name for name in environment if name.endswith(("_FILE", "_URL"))]:
+            environment.pop(name)
         self._finish(["sh", "-c", line], environment, "collectstatic")
 
     def run_once(self, service: str) -> str:
@@ -150,7 +151,11 @@ class Hospital:
         data = self.folder / "redis"
         data.mkdir(exist_ok=True)
         program = f"{shlex.quote(str(_valkey_program()))} --port {self.redis_port}"
-        places = {"redis-server": program, "--dir /data": f"--dir {shlex.quote(str(data))}"}
+        places = {
+            "redis-server": program,
+            "--dir /data": f"--dir {shlex.quote(str(data))}",
+            "/run/secrets/": f"{shlex.quote(str(self.secrets))}/",
+        }
         for old, new in places.items():
             assert old in words[-1]
             words = [*words[:-1], words[-1].replace(old, new)]
@@ -217,19 +222,25 @@ class Browser:
     proxied: bool = True
     cookies: dict[str, str] = field(default_factory=dict)
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Fetch a page."""
-        return self._ask("GET", path, b"", {})
+        return self._ask("GET", path, b"", dict(headers or {}))
 
     def post(self, page: str, path: str, fields: Mapping[str, str]) -> Answer:
         """Send a form that stands on ``page`` to ``path``."""
-        body = urlencode(dict(fields) | {"csrfmiddlewaretoken": self._token(page)}).encode()
-        return self._ask("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"})
+        return self.send(path, dict(fields) | {"csrfmiddlewaretoken": self.token(page)})
+
+    def send(
+        self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a form that holds its token already."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._ask("POST", path, urlencode(fields).encode(), kind | dict(headers or {}))
 
     def upload(self, page: str, fields: Mapping[str, str], picture: bytes) -> Answer:
         """Send the form of ``page`` with one file in the field ``images``."""
         edge = uuid.uuid4().hex
-        whole = dict(fields) | {"csrfmiddlewaretoken": self._token(page)}
+        whole = dict(fields) | {"csrfmiddlewaretoken": self.token(page)}
         parts = [
             f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
             for name, value in whole.items()
@@ -243,7 +254,8 @@ class Browser:
             "POST", page, body, {"Content-Type": f"multipart/form-data; boundary={edge}"}
         )
 
-    def _token(self, path: str) -> str:
+    def token(self, path: str) -> str:
+        """Return the token of the form on a page."""
         page = self.get(path)
         found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert found is not None, f"{path}: {page.status} has no form"

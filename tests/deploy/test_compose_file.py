@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import sysconfig
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import psycopg2
+import psycopg2.extensions
 import pytest
 import yaml
 
@@ -18,13 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENVIRONMENT = {
-    "SECRET_KEY": "k" * 20 + "0123456789" * 4,
-    "POSTGRES_PASSWORD": "a1b2c3d4e5f6a7b8",
-    "REDIS_PASSWORD": "b1c2d3e4f5a6b7c8",
     "ALLOWED_HOSTS": "skin.hospital.example",
     "EMAIL_URL": "consolemail://",
     "DEFAULT_FROM_EMAIL": "skin@hospital.example",
 }
+BUCKET = {"MEDIA_S3_BUCKET": "skin-images"}
 NAMES = ("postgres", "redis", "migrate", "web", "worker", "beat")
 APPLICATION = ("migrate", "web", "worker", "beat")
 
@@ -59,8 +62,10 @@ def check_against_schema(content: dict[str, Any], place: Path) -> tuple[int, str
 
 
 def test_it_is_valid_by_the_compose_specification(tmp_path: Path) -> None:
-    whole = compose.raw() | {"services": compose.services(ENVIRONMENT)}
-    assert check_against_schema(whole, tmp_path / "whole.yml") == (0, "ok -- validation done\n")
+    for more in ((), (compose.OBJECT_STORE,)):
+        whole = compose.raw(*more)
+        whole["services"] = compose.services(ENVIRONMENT | BUCKET, *more)
+        assert check_against_schema(whole, tmp_path / "whole.yml") == (0, "ok -- validation done\n")
     # The schema does look: a word that it does not know is refused.
     whole["services"]["web"]["memory"] = "2g"
     code, words = check_against_schema(whole, tmp_path / "wrong.yml")
@@ -160,23 +165,111 @@ def test_the_example_names_every_variable_and_holds_no_secret() -> None:
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     empty = {line[:-1] for line in lines if re.fullmatch(r"\w+=", line)}
     optional = {
-        found[1] for line in lines if (found := re.fullmatch(r"#([A-Z_]+)=\S+", line)) is not None
+        found[1]
+        for line in lines
+        if (found := re.fullmatch(r"#([A-Z0-9_]+)=\S+", line)) is not None
     }
     wanted = compose.variables()
     assert empty == {name for name, required in wanted.items() if required} == set(ENVIRONMENT)
-    assert optional == {name for name, required in wanted.items() if not required}
+    stored = compose.variables(compose.OBJECT_STORE)
+    assert {name for name, required in stored.items() if required} == set(BUCKET)
+    more = {name for name, required in wanted.items() if not required} | set(stored)
+    assert optional == more | {"COMPOSE_FILE"}
 
 
 def test_no_secret_stands_in_the_files() -> None:
-    for name, facts in compose.raw()["services"].items():
+    for name, facts in compose.raw(compose.OBJECT_STORE)["services"].items():
         for key, value in facts.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|AUTH|_URL", key):
-                assert "${" in value, f"{name}: {key}"
+            if re.search("PASSWORD|SECRET|AUTH|KEY", key):
+                assert key.endswith("_FILE"), f"{name}: {key}"
+                assert value.removeprefix("/run/secrets/") in facts["secrets"], f"{name}: {key}"
+            if key.endswith("_URL"):
+                assert not urlsplit(value).password, f"{name}: {key}"
         for word in facts.get("command", []):
             assert "PASSWORD" not in word
     for name, rest in dockerfile():
         if name in {"ARG", "ENV"}:
             assert not re.search("PASSWORD|SECRET|_URL", rest)
+
+
+def test_every_secret_is_a_file_that_the_example_draws(tmp_path: Path) -> None:
+    """The main file's are drawn or made empty; the object store's own keys are given by it."""
+    drawn = compose.draw_secrets(tmp_path)
+    assert drawn.stat().st_mode & 0o777 == 0o700
+    files = {path.name: path for path in drawn.iterdir()}
+    for name, facts in compose.raw()["secrets"].items():
+        assert facts == {"file": f"./secrets/{name}"}
+        assert files[name].stat().st_mode & 0o777 == 0o444
+    assert set(files) == set(compose.raw()["secrets"])
+    empty = {name for name, path in files.items() if not path.read_text(encoding="utf-8").strip()}
+    assert empty == {"secret_key_fallbacks", "email_password"}
+    before = {name: path.read_bytes() for name, path in files.items()}
+    # Drawing a second time loses nothing.
+    compose.draw_secrets(tmp_path)
+    assert {name: path.read_bytes() for name, path in files.items()} == before
+    more = compose.raw(compose.OBJECT_STORE)
+    assert set(more["secrets"]) - set(files) == {"media_s3_access_key", "media_s3_secret_key"}
+    used = {name for facts in more["services"].values() for name in facts.get("secrets", [])}
+    assert used == set(more["secrets"])
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    assert {".env", "/secrets/"} <= set(ignored)
+
+
+def test_the_object_store_is_reached_by_those_who_need_it() -> None:
+    found = compose.services(ENVIRONMENT | BUCKET, compose.OBJECT_STORE)
+    reaching = {name for name, facts in found.items() if "outside" in facts["networks"]}
+    assert reaching == {"web", "worker"}
+    for name, facts in found.items():
+        named = facts.get("environment", {}).get("MEDIA_S3_BUCKET")
+        assert named == ("skin-images" if name in reaching else None)
+        # What the file below says stays.
+        if name in APPLICATION:
+            assert facts["environment"]["SECRET_KEY_FILE"] == "/run/secrets/secret_key"
+    with pytest.raises(compose.MissingVariableError, match="MEDIA_S3_BUCKET"):
+        compose.services(ENVIRONMENT, compose.OBJECT_STORE)
+
+
+def test_the_image_holds_postgresqls_programs_for_backups(tmp_path: Path) -> None:
+    """The Dockerfile's own line is run, on this environment's packages."""
+    packages = sysconfig.get_path("purelib")
+    line = next(rest for name, rest in dockerfile() if name == "RUN" and "pg_dump" in rest)
+    places = {"/opt/venv/lib/python3.*/site-packages": packages, "/opt/postgresql": str(tmp_path)}
+    for old, new in places.items():
+        assert old in line
+        line = line.replace(old, new)
+    subprocess.run(["sh", "-c", line], check=True, capture_output=True)
+    path = next(rest for name, rest in dockerfile() if name == "ENV" and "PATH=" in rest)
+    found = re.search(r"PATH=/opt/venv/bin:/opt/postgresql/(\S+?):\$PATH", path)
+    assert found is not None
+    assert ("COPY", "--from=packages /opt/postgresql /opt/postgresql") in dockerfile()
+    server = re.search(r"-pg(\d+)$", service("postgres")["image"])
+    assert server is not None
+    for program in ("pg_dump", "pg_restore", "psql"):
+        said = subprocess.run(
+            [tmp_path / found[1] / program, "--version"],
+            env={},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        version = re.search(r"\(PostgreSQL\) (\d+)\.", said)
+        assert version is not None
+        assert int(version[1]) >= int(server[1])
+    # They find their own library, not one of this machine.
+    linked = subprocess.run(
+        ["ldd", tmp_path / found[1] / "pg_dump"], check=True, capture_output=True, text=True
+    ).stdout
+    assert f"{tmp_path}" in next(each for each in linked.splitlines() if "libpq" in each)
+    whole = psycopg2.extensions.parse_dsn(os.environ["DATABASE_URL"])
+    answer = subprocess.run(
+        [tmp_path / found[1] / "psql", "-Atc", "SHOW server_version_num"],
+        env={f"PG{name.upper()}": str(value) for name, value in whole.items() if name != "dbname"}
+        | {"PGDATABASE": "postgres"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert int(answer) >= 180_000
 
 
 def test_the_image_is_built_in_stages_and_runs_as_nobody_special() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,6 +124,23 @@ def test_static_files_are_served_for_ever(hospital: Hospital, browser: Browser) 
     answer = browser.get(sheet[1])
     assert answer.status == 200
     assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_its_backup_is_whole(hospital: Hospital) -> None:
+    folder = hospital.folder / "backups"
+    folder.mkdir()
+    assert "the database and" in hospital.manage("backup", str(folder))
+    (archive,) = folder.iterdir()
+    assert "is whole" in hospital.manage("restore", str(archive), "--verify-only")
+
+
+def test_no_secret_stands_in_the_environment_of_a_process(hospital: Hospital) -> None:
+    drawn = [path.read_text(encoding="utf-8").strip() for path in hospital.secrets.iterdir()]
+    for process in hospital.processes.values():
+        seen = Path(f"/proc/{process.pid}/environ").read_bytes()
+        seen += Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert b"HOSPITAL" in seen.upper()
+        assert not any(secret.encode() in seen for secret in drawn if secret)
 
 
 def test_an_unknown_host_is_refused(hospital: Hospital) -> None:
