@@ -6,6 +6,7 @@ memory.
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ def _as_disk() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         msg = f"the object store failed: {type(error).__name__}"
-        raise StoreError(msg) from error
+        # A disk's own number for a fault that is not the caller's.
+        raise StoreError(errno.EIO, msg) from error
 
 
 @deconstructible

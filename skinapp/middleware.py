@@ -39,11 +39,6 @@ class ReferenceMiddleware:
         return response
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Render the page of an unforeseen fault, with the reference that finds it in the log."""
-    return render(request, "500.html", {"reference": current_reference.get()}, status=500)
-
-
 class PermissionsPolicyMiddleware:
     """Tells the browser which device features the pages may use (only the camera)."""
 

@@ -16,4 +16,4 @@ urlpatterns = [
     path("", include("classifier.urls")),
 ]
 
-handler500 = "skinapp.middleware.server_error"
+handler500 = "skinapp.faults.server_error"

@@ -22,6 +22,7 @@ from classifier.models import Analysis, Image, Lesion, Patient
 from classifier.services import audit
 from classifier.services.analyses import request_analysis
 from classifier.services.errors import ConflictError, RuleError
+from classifier.services.outages import is_outage
 from classifier.services.patients import (
     NewLesion,
     NewPatient,
@@ -49,6 +50,8 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 # The lossless copy the network reads is nobody's to fetch.
 VARIANTS = (DISPLAY, THUMBNAIL)
 _THUMBNAIL_SECONDS = 3600
+# The code of a file that was fit but could not be stored.
+NOT_STORED = "not_stored"
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,10 @@ def add_images(
 ) -> UploadOutcome:
     """Take several files in; each is taken or refused on its own.
 
-    A new patient or lesion is recorded only when at least one file is fit to be shown, so that a
-    refused upload leaves nothing behind.
+    A new patient or lesion is recorded in the transaction of the first file that is stored, so that
+    an upload that is refused or fails leaves nothing behind. Where the database or the disk fails
+    after some files were stored, the others are told apart (``NOT_STORED``); before that, the
+    failure is raised.
 
     Raises:
         RuleError: the patient is archived, the person may not write, or a fact is impossible
@@ -130,28 +135,33 @@ def add_images(
     if not any(isinstance(result, intake.Accepted) for result in checked):
         refused = [result for result in checked if isinstance(result, FileOutcome)]
         return UploadOutcome(patient if isinstance(patient, Patient) else None, refused)
-    with transaction.atomic():
-        owner = register_once(new=patient, by=by) if isinstance(patient, NewPatient) else patient
-        shown = (
-            lesion_once(patient=owner, by=by, new=lesion)
-            if isinstance(lesion, NewLesion)
-            else lesion
-        )
+    owner = patient
     outcomes: list[FileOutcome] = []
+    stored = 0
     for upload, result in zip(uploads, checked, strict=True):
         if isinstance(result, FileOutcome):
             outcomes.append(result)
             continue
-        added = _add_accepted(
-            patient=owner,
-            by=by,
-            accepted=result,
-            modality=modality,
-            lesion=shown,
-            taken_at=taken_at,
-        )
+        try:
+            added = _add_accepted(
+                patient=owner,
+                by=by,
+                accepted=result,
+                modality=modality,
+                lesion=lesion,
+                taken_at=taken_at,
+            )
+        except Exception as error:
+            # "Nothing was saved" would not be true any more of the whole form.
+            if not stored or not is_outage(error):
+                raise
+            logger.exception("one of several images could not be stored")
+            outcomes.append(_not_stored(upload))
+            continue
+        stored += 1
+        owner = added.image.patient
         outcomes.append(FileOutcome(name=upload.name or "", added=added))
-    return UploadOutcome(owner, outcomes)
+    return UploadOutcome(added.image.patient, outcomes)
 
 
 def add_image(
@@ -241,26 +251,61 @@ def _checked(upload: UploadedFile[bytes]) -> intake.Accepted | FileOutcome:
         return FileOutcome(name=upload.name or "", refusal=str(refused), code=refused.code)
 
 
+def _not_stored(upload: UploadedFile[bytes]) -> FileOutcome:
+    sentence = _("It could not be stored right now. Send it again in a minute.")
+    return FileOutcome(name=upload.name or "", refusal=sentence, code=NOT_STORED)
+
+
 def _add_accepted(
     *,
-    patient: Patient,
+    patient: Patient | NewPatient,
     by: User,
     accepted: intake.Accepted,
     modality: str,
-    lesion: Lesion | None,
+    lesion: Lesion | NewLesion | None,
     taken_at: datetime | None,
 ) -> AddedImage:
-    if lesion is not None and lesion.patient_id != patient.pk:
-        raise RuleError(_("This lesion is another patient's. Choose one of this patient's."))
-    known = _known(patient, accepted.original_sha256, by)
-    if known is not None:
-        return known
-    image = Image(
+    """Store one image, and with it the patient and the lesion where they are new; or nothing."""
+    image: Image | None = None
+    try:
+        with transaction.atomic():
+            owner = (
+                register_once(new=patient, by=by) if isinstance(patient, NewPatient) else patient
+            )
+            shown = (
+                lesion_once(patient=owner, by=by, new=lesion)
+                if isinstance(lesion, NewLesion)
+                else lesion
+            )
+            if shown is not None and shown.patient_id != owner.pk:
+                raise RuleError(
+                    _("This lesion is another patient's. Choose one of this patient's.")
+                )
+            known = _known(owner, accepted.original_sha256, by)
+            if known is not None:
+                return known
+            image = _new_image(owner, by, accepted)
+            image.lesion, image.modality = shown, modality
+            image.taken_at = taken_at or _camera_clock(accepted.taken_at)
+            analysis = _store(image, accepted, by)
+    except BaseException as error:
+        if image is not None:
+            _remove_unless_stored(image)
+        if (
+            isinstance(error, IntegrityError)
+            and broken_constraint(error) == "image_unique_per_patient"
+        ):
+            known = _known(owner, accepted.original_sha256, by)
+            if known is not None:
+                return known
+        raise
+    return AddedImage(image=image, analysis=analysis, known=False)
+
+
+def _new_image(patient: Patient, by: User, accepted: intake.Accepted) -> Image:
+    return Image(
         clinic_id=patient.clinic_id,
         patient=patient,
-        lesion=lesion,
-        modality=modality,
-        taken_at=taken_at or _camera_clock(accepted.taken_at),
         uploaded_by=by,
         original_sha256=accepted.original_sha256,
         original_format=accepted.format,
@@ -271,43 +316,35 @@ def _add_accepted(
         thumbnail_sha256=hashlib.sha256(accepted.thumbnail).hexdigest(),
         network_source_sha256=accepted.network_source_sha256,
     )
-    copies = (
+
+
+def _store(image: Image, accepted: intake.Accepted, by: User) -> Analysis:
+    """Write the files, the row, the queued analysis and the event, in the caller's transaction."""
+    # The files come first: a row never points at a file that is still to be written.
+    for stored, data in (
         (image.display, accepted.display),
         (image.thumbnail, accepted.thumbnail),
         (image.network_source, accepted.network_source),
+    ):
+        stored.save("", ContentFile(data), save=False)
+    image.save(force_insert=True)
+    analysis = request_analysis(image=image, by=by)
+    audit.record(
+        action="image.added",
+        actor=by,
+        clinic_id=image.clinic_id,
+        subject=image,
+        modality=image.modality,
+        format=image.original_format,
     )
-    try:
-        with transaction.atomic():
-            # The files come first: a row never points at a file that is still to be written.
-            for stored, data in copies:
-                stored.save("", ContentFile(data), save=False)
-            image.save(force_insert=True)
-            analysis = request_analysis(image=image, by=by)
-            audit.record(
-                action="image.added",
-                actor=by,
-                clinic_id=patient.clinic_id,
-                subject=image,
-                modality=modality,
-                format=image.original_format,
-            )
-    except BaseException as error:
-        _remove_unless_stored(image)
-        if (
-            isinstance(error, IntegrityError)
-            and broken_constraint(error) == "image_unique_per_patient"
-        ):
-            known = _known(patient, accepted.original_sha256, by)
-            if known is not None:
-                return known
-        raise
-    return AddedImage(image=image, analysis=analysis, known=False)
+    return analysis
 
 
 def _known(patient: Patient, sha256: str, by: User) -> AddedImage | None:
     image = Image.objects.filter(patient=patient, original_sha256=sha256).first()
     if image is None:
         return None
+    image.patient = patient
     analysis = _latest(image)
     # A cancelled analysis never runs again, so sending the image once more asks for a new one.
     if analysis is None or analysis.state == State.CANCELLED:

@@ -20,7 +20,13 @@ from classifier.intake import describe_limits
 from classifier.models import Image, Patient
 from classifier.selectors.patients import find_for_upload
 from classifier.services.errors import RuleError
-from classifier.services.images import VARIANTS, UploadOutcome, add_images, open_bytes
+from classifier.services.images import (
+    NOT_STORED,
+    VARIANTS,
+    UploadOutcome,
+    add_images,
+    open_bytes,
+)
 from classifier.services.patients import check_open
 from classifier.views.access import (
     person,
@@ -41,9 +47,10 @@ logger = logging.getLogger(__name__)
 
 _READ_AND_SEND = ["GET", "HEAD", "POST"]
 # A refusal is always 4xx: 413 for too many bytes, 415 where the content is no supported kind of
-# picture, 422 for the rest (damaged, too small, a form that is not filled in).
+# picture, 422 for the rest (damaged, too small, a form that is not filled in). What could not be
+# stored is no refusal: the same file is welcome in a minute.
 _UNPROCESSABLE = 422
-_STATUS_OF_CODE = {"too_many_bytes": 413} | dict.fromkeys(
+_STATUS_OF_CODE = {"too_many_bytes": 413, NOT_STORED: 503} | dict.fromkeys(
     (
         "not_an_image",
         "svg",
@@ -202,7 +209,8 @@ def _render_form(
 def _told(file: FileOutcome) -> dict[str, str]:
     """Return one file's line of the JSON answer."""
     if file.added is None:
-        return {"name": file.name, "status": "refused", "message": file.refusal}
+        status = "failed" if file.code == NOT_STORED else "refused"
+        return {"name": file.name, "status": status, "message": file.refusal}
     return {
         "name": file.name,
         "status": "known" if file.added.known else "queued",

@@ -7,7 +7,7 @@
    data-word-… attributes of the form, limits from its data-max-bytes and data-max-files.
 
    Answer of the form's address, asked with "Accept: application/json":
-   {"files": [{"name", "status": "queued" | "known" | "refused", "analysis_url", "message"}]}
+   {"files": [{"name", "status": "queued" | "known" | "refused" | "failed", "analysis_url", "message"}]}
    or {"errors": {field: [sentence, …]}}. */
 const AT_ONCE = 2;
 const SENDABLE = new Set(["chosen", "failed"]);
@@ -268,7 +268,9 @@ class Upload {
     const own = errors[this.field];
     delete errors[this.field];
     if (Object.keys(errors).length === 0) {
-      this.show(row, "refused", (own ?? [this.word("Failed")]).join(" "));
+      // Too many (429) or not available (503): the same picture may be sent again as it is.
+      const state = [429, 503].includes(request.status) ? "failed" : "refused";
+      this.show(row, state, (own ?? [this.word("Failed")]).join(" "));
       return;
     }
     // The fault lies in the form, not in the picture: keep all pictures and let the person mend it.

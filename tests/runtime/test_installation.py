@@ -19,9 +19,11 @@ import pytest
 from skinapp.runtime.children import free_port
 from skinapp.runtime.leftovers import find_leftovers
 from skinapp.runtime.supervisor import ROOT
+from tests.deploy.hospital import Browser
 from tests.runtime.installations import (
     Installation,
     bare_environment,
+    birth_of,
     descendants,
     still_running,
     wait_until,
@@ -167,6 +169,55 @@ def test_a_killed_process_is_started_again(running: Installation, name: str) -> 
     assert f"skinapp: {name} ended with status -9" in running.output
     wait_until(lambda: works(running), what="database, broker and pages answer")
     wait_until(lambda: not still_running(family), what=f"the old {name} left no child behind")
+
+
+def test_people_read_that_nothing_was_saved_while_postgresql_is_away(
+    running: Installation,
+) -> None:
+    """PostgreSQL is stopped as an operator does it, and the supervisor starts it no sooner."""
+    browser = Browser(running.port, host="127.0.0.1", proxied=False)
+    password = (running.folder / "demo.password").read_text(encoding="utf-8")
+    fields = {"login": "clinician@demo.example", "password": password}
+    assert browser.post("/accounts/login/", "/accounts/login/", fields).status == 302
+    form = "/analyses/new/"
+    token = {"csrfmiddlewaretoken": browser.token(form)}
+    log = running.folder / "logs" / "web.log"
+    said = len(log.read_bytes())
+    postgres = running.member("postgres")
+    assert postgres is not None
+    family = {postgres: birth_of(postgres)}
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        os.kill(postgres, signal.SIGINT)
+        wait_until(lambda: not still_running(family), what="PostgreSQL has ended")
+        asked = {"HX-Request": "true"}
+        pages = {
+            "a page": browser.get("/"),
+            "a form": browser.send(form, token),
+            "a script's upload": browser.send(form, token, {"Accept": "application/json"}),
+            "a poll": browser.get("/?tab=waiting", asked),
+        }
+        for what, page in pages.items():
+            assert page.status == 503, what
+            seconds = "10" if what == "a poll" else "60"
+            assert page.headers["Retry-After"] == seconds
+            assert "Try again in a minute." in page.text
+            sent = "What you just sent was not saved." in page.text
+            assert sent == (what in {"a form", "a script's upload"}), what
+            assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+            # The log tells why, once.
+            lines = log.read_bytes()[said:].decode().splitlines()
+            own = [line for line in lines if f" {page.headers['X-Reference']} " in line]
+            assert len(own) == 1, own
+        assert pages["a page"].headers["X-Reference"] in pages["a page"].text
+        assert json.loads(pages["a script's upload"].text)["errors"]["images"]
+        assert "<" not in pages["a poll"].text
+        assert status_of(f"{running.address}/healthz") == 200
+        assert status_of(f"{running.address}/readyz") == 503
+    finally:
+        os.kill(running.pid, signal.SIGCONT)
+    wait_until(lambda: works(running), what="database, broker and pages answer")
+    assert browser.get("/").status == 200
 
 
 def test_it_comes_back_after_a_kill_of_everything(running: Installation) -> None:

@@ -45,7 +45,7 @@ def test_an_outdated_form_says_what_to_do(cast: Cast) -> None:
     assert "load the page again" in response.content.decode()
 
 
-@pytest.mark.parametrize("name", ["400.html", "500.html"])
+@pytest.mark.parametrize("name", ["400.html", "500.html", "503.html"])
 def test_the_last_resort_needs_no_context_but_a_reference_and_no_manifest(name: str) -> None:
     template = get_template(name)
     text = template.render()
@@ -53,5 +53,5 @@ def test_the_last_resort_needs_no_context_but_a_reference_and_no_manifest(name: 
     source = template.template.source  # type: ignore[attr-defined] # Django's own backend has it
     assert "{% static" not in source
     assert "{% url" not in source
-    assert set(re.findall(r"\{\{\s*(\w+)", source)) <= {"reference"}
+    assert set(re.findall(r"\{\{\s*(\w+)", source)) <= {"reference", "sentence"}
     assert "R4F7K2" in template.render({"reference": "R4F7K2"}) or name == "400.html"

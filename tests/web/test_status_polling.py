@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cast
 
 STOP_POLLING = 286
-_TRIGGER = re.compile(r'hx-trigger="load delay:(\d+)s"')
+_TRIGGER = re.compile(r'hx-trigger="load delay:(\d+)s, again"')
 
 
 def ask(cast: Cast, analysis: Analysis, **query: Any) -> Any:
