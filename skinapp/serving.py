@@ -37,6 +37,9 @@ _UNKNOWN = re.compile(rb"^(?:transfer-encoding|expect):", re.IGNORECASE | re.MUL
 STALL_SECONDS = 10.0
 LOWEST_RATE = 32 * 1024
 GRACE_SECONDS = 20.0
+# A server that was told to stop waits so long for a request that a client may be sending just now;
+# requests that have arrived are answered, however long they take.
+STOP_SECONDS = 0.5
 # A client may take so long to read one piece of an answer.
 SEND_SECONDS = 60.0
 
@@ -129,7 +132,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def _gather(self, conn: Connection, held: bytes) -> None:
         conn.gathered = bytearray(held)
-        conn.timeout = time.monotonic() + GATHER_SECONDS
+        conn.timeout = time.monotonic() + (GATHER_SECONDS if self.alive else STOP_SECONDS)
         conn.sock.settimeout(0)
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, functools.partial(self._more, conn))
@@ -165,6 +168,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self.pending_conns.remove(conn)
         self.nr_conns -= 1
         conn.close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Begin to stop: wait neither for browsers that hold a connection nor for slow clients."""
+        deadline = min(deadline, time.monotonic() + STOP_SECONDS)
+        super()._cap_keepalive(deadline)
+        for conn in list(self.pending_conns):
+            # A browser opens connections for what it may ask later.
+            if conn.gathered:
+                conn.timeout = min(conn.timeout, deadline)
+            else:
+                self._drop(conn)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait, while stopping no longer than for the next connection that is let go."""
+        held = [] if self.alive else [*self.keepalived_conns, *self.pending_conns]
+        next_end = min((conn.timeout for conn in held), default=float("inf"))
+        super().wait_for_and_dispatch_events(max(0.0, min(timeout, next_end - time.monotonic())))
 
     def handle(self, conn: Connection) -> bool:
         """Answer one request, in a thread."""

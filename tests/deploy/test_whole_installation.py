@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,6 +142,31 @@ def test_no_secret_stands_in_the_environment_of_a_process(hospital: Hospital) ->
         seen += Path(f"/proc/{process.pid}/cmdline").read_bytes()
         assert b"HOSPITAL" in seen.upper()
         assert not any(secret.encode() in seen for secret in drawn if secret)
+
+
+def test_web_stops_at_once_and_starts_again(hospital: Hospital, browser: Browser) -> None:
+    """Half a second of a core in each process would be many seconds on a busy machine."""
+    assert browser.get("/").status == 200
+    web = hospital.processes["web"]
+    before = spent = processor_seconds(web.pid)
+    web.terminate()
+    while web.poll() is None:
+        spent = max(spent, processor_seconds(web.pid))
+        time.sleep(0.01)
+    assert web.returncode == 0
+    assert spent - before < 0.35
+    hospital.start("web")
+    wait_until(lambda: hospital.is_healthy("web"), what=f"web is healthy: {hospital.log('web')}")
+
+
+def processor_seconds(pid: int) -> float:
+    """Return what a process has used of the processors' time; 0 when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    ticks = sum(int(word) for word in text.rpartition(")")[2].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def test_an_unknown_host_is_refused(hospital: Hospital) -> None:

@@ -17,17 +17,24 @@ from skinapp.runtime.supervisor import ROOT
 from tests.runtime.installations import wait_until
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
 # Times short enough to be waited out.
-PROGRAM = """
+SHORT_TIMES = """
 from skinapp import serving
 serving.GATHER_SECONDS = 3.0
 serving.STALL_SECONDS = 3.0
 serving.GRACE_SECONDS = 1.0
+"""
+PROGRAM = """
+import time
 
 def application(environ, start_response):
     body = environ["wsgi.input"].read() if environ["PATH_INFO"] == "/read" else b""
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(2)
     status = "413 Content Too Large" if environ["PATH_INFO"] == "/refuse" else "200 OK"
     headers = [("Content-Length", "8"), ("X-Body", str(len(body)))]
     start_response(status, headers)
@@ -40,7 +47,16 @@ THREADS = 4
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Return the port of one process of the web server with a small application."""
     folder = tmp_path_factory.mktemp("slow")
-    (folder / "small_application.py").write_text(PROGRAM, encoding="utf-8")
+    process, number = launched(folder, SHORT_TIMES + PROGRAM)
+    yield number
+    stop(process, sign=15, seconds=20)
+    log = (folder / "log").read_text(encoding="utf-8")
+    assert "Traceback" not in log, log
+
+
+def launched(folder: Path, program: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Start one process of the web server; return it and its port."""
+    (folder / "small_application.py").write_text(program, encoding="utf-8")
     held = free_socket()
     held.listen(256)
     number = int(held.getsockname()[1])
@@ -57,10 +73,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     )
     held.close()
     wait_until(lambda: asks(number).startswith(b"HTTP/1.1 200"), what="it answers")
-    yield number
-    stop(process, sign=15, seconds=20)
-    log = (folder / "log").read_text(encoding="utf-8")
-    assert "Traceback" not in log, log
+    return process, number
 
 
 def opened(port: int, data: bytes) -> socket.socket:
@@ -160,6 +173,33 @@ def test_a_head_without_end_is_not_answered(port: int) -> None:
     with opened(port, b"GET / HTTP/1.1\r\n" + b"X-Long: y\r\n" * 10_000) as client:
         assert b"answered" not in heard(client)
     assert asks(port).endswith(b"answered")
+
+
+def test_a_stop_waits_for_nobody_and_answers_what_has_arrived(tmp_path: Path) -> None:
+    """Browsers hold connections; without our bounds each would delay the end by 15 s."""
+    process, port = launched(tmp_path, PROGRAM)
+    with contextlib.ExitStack() as stack:
+        for said in [b""] * 5 + [b"GET / HT", request("/read", 1_000) + b"name="]:
+            stack.enter_context(opened(port, said))
+        kept = [stack.enter_context(opened(port, request(close=False))) for _ in range(3)]
+        for client in kept:
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        # More than there are threads: two have to wait for one.
+        asked = [stack.enter_context(opened(port, request("/slow"))) for _ in range(THREADS + 2)]
+        sending = stack.enter_context(opened(port, request("/read", 1_000_000) + b"x" * 10))
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.terminate()
+        time.sleep(0.2)
+        sending.sendall(b"x" * 999_990)
+        for client in [*asked, sending]:
+            assert heard(client).endswith(b"answered")
+        answered = time.monotonic()
+        assert process.wait(30) == 0
+        # From the last answer on; most of it is a bound for slow machines.
+        assert time.monotonic() - answered < 5
+        assert time.monotonic() - began < 12
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
