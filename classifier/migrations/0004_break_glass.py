@@ -7,6 +7,8 @@ import uuid
 from django.conf import settings
 from django.db import migrations, models
 
+from classifier.schema_changes import AtOnce
+
 
 class Migration(migrations.Migration):
 
@@ -15,11 +17,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='clinic',
-            name='second_factor_required',
-            field=models.BooleanField(db_default=False, default=False, help_text='Whoever works here must set up a second factor (authenticator app or security key) before they see anything.', verbose_name='second factor for everybody'),
-        ),
         migrations.CreateModel(
             name='BreakGlass',
             fields=[
@@ -49,4 +46,12 @@ class Migration(migrations.Migration):
             model_name='breakglass',
             trigger=pgtrigger.compiler.Trigger(name='break_glass_ends_once', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."ended_at" IS NOT NULL)', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='7dc88d77d6235f45dd6f73af47eddf9bc25c151b', operation='UPDATE', pgid='pgtrigger_break_glass_ends_once_87d41', table='classifier_breakglass', when='BEFORE')),
         ),
+        # Foreign keys to these tables come at the end, whatever the order here is.
+        AtOnce([
+            migrations.AddField(
+                model_name='clinic',
+                name='second_factor_required',
+                field=models.BooleanField(db_default=False, default=False, help_text='Whoever works here must set up a second factor (authenticator app or security key) before they see anything.', verbose_name='second factor for everybody'),
+            ),
+        ], tables=["classifier_clinic", "classifier_patient", "classifier_user"]),
     ]

@@ -1,7 +1,8 @@
 """Indexes for reading the audit trail, made while it is written to."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from classifier.schema_changes import AddIndexPatiently
 
 
 class Migration(migrations.Migration):
@@ -10,15 +11,15 @@ class Migration(migrations.Migration):
     dependencies = [("classifier", "0005_records")]
 
     operations = [
-        AddIndexConcurrently(
+        AddIndexPatiently(
             model_name="auditevent",
             index=models.Index(fields=["clinic", "actor", "-at", "-id"], name="audit_of_person"),
         ),
-        AddIndexConcurrently(
+        AddIndexPatiently(
             model_name="auditevent",
             index=models.Index(fields=["clinic", "action", "-at", "-id"], name="audit_of_action"),
         ),
-        AddIndexConcurrently(
+        AddIndexPatiently(
             model_name="auditevent",
             index=models.Index(condition=models.Q(("patient_key__isnull", False)), fields=["patient_key", "-at", "-id"], name="audit_of_patient"),
         ),

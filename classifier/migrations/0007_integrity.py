@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from classifier.schema_changes import AtOnce
+
 
 class Migration(migrations.Migration):
 
@@ -10,16 +12,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='image',
-            name='display_sha256',
-            field=models.CharField(blank=True, db_default='', default='', max_length=64, verbose_name='SHA-256 of the display copy'),
-        ),
-        migrations.AddField(
-            model_name='image',
-            name='thumbnail_sha256',
-            field=models.CharField(blank=True, db_default='', default='', max_length=64, verbose_name='SHA-256 of the thumbnail'),
-        ),
         migrations.CreateModel(
             name='IntegrityRun',
             fields=[
@@ -39,4 +31,16 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(condition=models.Q(('finished_at__isnull', True)), fields=('finished_at',), name='integrity_one_open_run', nulls_distinct=False)],
             },
         ),
+        AtOnce([
+            migrations.AddField(
+                model_name='image',
+                name='display_sha256',
+                field=models.CharField(blank=True, db_default='', default='', max_length=64, verbose_name='SHA-256 of the display copy'),
+            ),
+            migrations.AddField(
+                model_name='image',
+                name='thumbnail_sha256',
+                field=models.CharField(blank=True, db_default='', default='', max_length=64, verbose_name='SHA-256 of the thumbnail'),
+            ),
+        ], tables=["classifier_image"]),
     ]

@@ -1,0 +1,212 @@
+"""Migrations that keep nobody waiting: operations for what has to be changed while others work.
+
+PostgreSQL holds every lock that a statement takes until the transaction ends. Two things make that
+long: what happens between two statements, and a backfill. For the first there is :class:`AtOnce`,
+for the second :func:`in_batches`, and for indexes :class:`AddIndexPatiently`.
+
+A third is somebody else's long transaction: whoever wants a table for itself waits for it, and
+whoever comes later waits behind, so that one report makes the site stand still. Therefore nothing
+here waits for a table for longer than half a second; it gives up, lets the others pass, and tries
+again. ``manage.py migrate`` does so with whole migrations, for what is not written with these.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import OperationalError, transaction
+from django.db.migrations.operations.base import Operation, OperationCategory
+from psycopg2.errors import DeadlockDetected, LockNotAvailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+    from django.db.migrations.state import ProjectState
+
+_BATCH = 2000
+# For so long others may have to wait behind a migration that itself waits for a table ...
+LOCK_MILLISECONDS = 500
+# ... then they pass for so long ...
+PAUSE_SECONDS = 1.0
+# ... and after so many tries, two minutes at least, a person must look who keeps the table open.
+TRIES = 80
+
+
+class AtOnce(Operation):
+    """Several operations whose statements are sent together.
+
+    Django rebuilds its models before each operation, a tenth of a second on a busy machine. In a
+    migration of eighty operations the first lock would be held for seconds of pure Python. Here
+    all statements are written first, then all tables are taken together, and then everything is
+    sent in one go: a table is held for as long as PostgreSQL itself needs.
+
+    In its migration nothing that others use may be changed before it.
+    """
+
+    category = OperationCategory.MIXED
+
+    def __init__(self, operations: Sequence[Operation], *, tables: Sequence[str]) -> None:
+        """Hold the operations in their order.
+
+        Args:
+            operations: what to do.
+            tables: every table that they or foreign keys of new tables touch and that others use.
+        """
+        self.operations = list(operations)
+        self.tables = list(tables)
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Change the models as all operations do, one after the other."""
+        for operation in self.operations:
+            operation.state_forwards(app_label, state)
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,  # noqa: ARG002 - Django's signature
+    ) -> None:
+        """Write the statements, then take the tables and run them."""
+        states = self._states(app_label, from_state)
+        with self._written(schema_editor) as writer:
+            for operation, before, after in zip(self.operations, states, states[1:], strict=False):
+                operation.database_forwards(app_label, writer, before, after)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,  # noqa: ARG002 - Django's signature
+        to_state: ProjectState,
+    ) -> None:
+        """Take the operations back in reverse order, likewise."""
+        states = self._states(app_label, to_state)
+        steps = list(zip(self.operations, states, states[1:], strict=False))
+        with self._written(schema_editor) as writer:
+            for operation, before, after in reversed(steps):
+                operation.database_backwards(app_label, writer, after, before)
+
+    @contextmanager
+    def _written(
+        self, schema_editor: BaseDatabaseSchemaEditor
+    ) -> Iterator[BaseDatabaseSchemaEditor]:
+        """Give an editor that only writes statements down; send them at the end."""
+        if schema_editor.collect_sql:
+            yield schema_editor
+            return
+        with schema_editor.connection.schema_editor(collect_sql=True, atomic=False) as writer:
+            yield writer
+        take_tables(schema_editor, self.tables)
+        if writer.collected_sql:
+            schema_editor.execute("\n".join(writer.collected_sql), params=None)
+
+    def _states(self, app_label: str, first: ProjectState) -> list[ProjectState]:
+        """Return the models before the first, between all, and after the last operation."""
+        states = [first]
+        for operation in self.operations:
+            # Looked at, models are built and from then on changed with the state.
+            states[-1].apps  # noqa: B018 - a property that builds what the statements need
+            state = states[-1].clone()
+            operation.state_forwards(app_label, state)
+            states.append(state)
+        states[-1].apps  # noqa: B018 - likewise
+        return states
+
+    def describe(self) -> str:
+        """Return what it does, for ``manage.py sqlmigrate``."""
+        return "; ".join(operation.describe() for operation in self.operations)
+
+
+def take_tables(schema_editor: BaseDatabaseSchemaEditor, tables: Sequence[str]) -> None:
+    """Take tables for this transaction alone, as soon as nobody uses any of them.
+
+    Raises:
+        OperationalError: somebody used one of them at every try.
+    """
+    connection = schema_editor.connection
+    names = ", ".join(schema_editor.quote_name(table) for table in tables)
+    if not tables:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+        for left in reversed(range(TRIES)):
+            try:
+                # What was taken is given back with the savepoint.
+                with transaction.atomic(using=connection.alias):
+                    cursor.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+            except OperationalError as error:
+                if not left or not in_use(error):
+                    raise
+                time.sleep(PAUSE_SECONDS)
+            else:
+                return
+
+
+def in_use(error: OperationalError) -> bool:
+    """Tell whether a statement failed because others use a table."""
+    return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
+
+
+class AddIndexPatiently(AddIndexConcurrently):
+    """Build an index while others write, however long they take, and after a failure once more.
+
+    Building concurrently waits for every transaction that is open, but nobody waits for it: here
+    the bound on waiting does not apply. What an earlier attempt left behind, an index that
+    PostgreSQL calls invalid, is thrown away first: otherwise its name would be taken for ever.
+    """
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Build it."""
+        name = schema_editor.quote_name(self.index.name)
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            (bound,) = cursor.fetchone()
+        schema_editor.execute("SET lock_timeout = 0")
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        super().database_forwards(app_label, schema_editor, from_state, to_state)
+        schema_editor.execute(f"SET lock_timeout = '{bound}'")
+
+
+def in_batches(
+    schema_editor: BaseDatabaseSchemaEditor, statement: str, *, table: str, batch: int = _BATCH
+) -> int:
+    """Run a statement for the rows of a table, some at a time, each time in its own transaction.
+
+    Args:
+        schema_editor: of a migration with ``atomic = False``.
+        statement: what to do with the rows whose ``id`` lies above ``%(above)s`` (all of them when
+            that is NULL) and not above ``%(upto)s``. It must do nothing for a row that was dealt
+            with before: after a failure all of them come again.
+        table: whose rows.
+        batch: how many rows at a time.
+
+    Returns:
+        How many times it was run.
+    """
+    times = 0
+    with schema_editor.connection.cursor() as cursor:
+        above: Any = None
+        while True:
+            cursor.execute(
+                f"SELECT id FROM {table} WHERE %(above)s IS NULL OR id > %(above)s"  # noqa: S608 - our own table's name
+                " ORDER BY id LIMIT %(batch)s",
+                {"above": above, "batch": batch},
+            )
+            found = cursor.fetchall()
+            if not found:
+                return times
+            upto = found[-1][0]
+            cursor.execute(statement, {"above": above, "upto": upto})
+            above = upto
+            times += 1
