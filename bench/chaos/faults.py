@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from skinapp.runtime.children import stop
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bench.chaos.site import Site
     from bench.chaos.uploads import Uploads
@@ -26,7 +26,7 @@ _FILLING = 1 << 20
 _PATIENCE_SECONDS = 8.0
 _FULL_ANSWERS = 4
 _FULL_SECONDS = 60.0
-_READY_SECONDS = 60.0
+_IN_HAND_SECONDS = 30.0
 
 KINDS = (
     "kill a worker in a batch",
@@ -58,6 +58,8 @@ class Faults:
         done: how often each kind was done.
         notes: what else is worth telling, counted.
         wrong: what went wrong in itself, like a worker that does not stop when told to.
+        outages: from when to when web or the database was down by our hand, in seconds of the
+            epoch.
     """
 
     site: Site
@@ -66,16 +68,22 @@ class Faults:
     done: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    outages: list[tuple[float, float]] = field(default_factory=list)
 
     def do(self, kind: str) -> None:
-        """Do one kind of damage and mend it, as an operator or Docker would."""
+        """Do one kind of damage while somebody uploads, and mend it, as an operator would."""
+        deadline = time.monotonic() + _IN_HAND_SECONDS
+        while not self.uploads.in_hand and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if not self.uploads.in_hand:
+            self.wrong.append(f"{kind}: nobody was uploading")
         deeds: dict[str, Callable[[], None]] = {
             "kill a worker in a batch": self._kill_worker,
             "stop a worker gently": self._stop_worker,
             "restart the broker": self._restart_broker,
             "empty the broker": self._empty_broker,
             "restart PostgreSQL": self._restart_postgres,
-            "kill web": lambda: self._kill_and_launch("web"),
+            "kill web": self._kill_web,
             "kill beat": lambda: self._kill_and_launch("beat"),
             "fill the disk": self._fill_disk,
         }
@@ -108,10 +116,7 @@ class Faults:
 
     def _stop_worker(self) -> None:
         name = self.random.choice(self.site.worker_names)
-        # One that still starts has no handler yet: the signal ends it, and it holds nothing.
-        deadline = time.monotonic() + _READY_SECONDS
-        while not self.site.is_ready(name) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        self.site.await_worker(name)
         status = self.site.stop_gently(name)
         if status != 0:
             self.wrong.append(f"{name} ended with {status} when told to stop")
@@ -134,15 +139,27 @@ class Faults:
     def _restart_postgres(self) -> None:
         kill = self.random.random() < 0.5  # noqa: PLR2004 - heads or tails
         process = self.site.processes["postgres"]
-        # SIGINT: a fast shutdown, as by an operator; SIGKILL of all: a power cut.
-        stop(process, sign=signal.SIGKILL if kill else signal.SIGINT, seconds=20)
-        time.sleep(self.random.uniform(0.2, 1.0))
-        self.site.restart_postgres()
+        with self._outage():
+            # SIGINT: a fast shutdown, as by an operator; SIGKILL of all: a power cut.
+            stop(process, sign=signal.SIGKILL if kill else signal.SIGINT, seconds=20)
+            time.sleep(self.random.uniform(0.2, 1.0))
+            self.site.restart_postgres()
+
+    def _kill_web(self) -> None:
+        with self._outage():
+            self._kill_and_launch("web")
+            self.site.await_web()
 
     def _kill_and_launch(self, name: str) -> None:
         self.site.kill(name)
         time.sleep(self.random.uniform(0.0, 0.5))
         self.site.launch(name)
+
+    @contextmanager
+    def _outage(self) -> Iterator[None]:
+        began = time.time()
+        yield
+        self.outages.append((began, time.time()))
 
     def _fill_disk(self) -> None:
         before = _refused_by_disk(self.site)

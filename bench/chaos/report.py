@@ -26,10 +26,12 @@ class Outcome:
         doubled: messages that were delivered twice.
         outcomes: answers by status.
         swept: orphan files removed at the end, left by killed web processes.
-        posts: milliseconds web took for each upload.
-        pages: milliseconds web took for each page.
-        seen: milliseconds from sending a request to its answer, restarts of web included.
+        posts: milliseconds web took for each upload outside the outages.
+        pages: milliseconds web took for each page outside the outages.
+        seen: milliseconds from sending a request to its answer, outages included.
+        outages: for how many seconds web or the database was down by our hand, each time.
         limit_ms: the bound of p95.
+        limit_after: the bound of requests that met an outage, in seconds after its end.
         uploading: seconds until the last upload was accepted.
         settled: seconds until the last analysis was final.
         faults: what must not be; empty where all went well.
@@ -47,7 +49,9 @@ class Outcome:
     posts: list[float]
     pages: list[float]
     seen: list[float]
+    outages: list[float]
     limit_ms: float
+    limit_after: float
     uploading: float
     settled: float
     faults: Counter[str] = field(default_factory=Counter)
@@ -77,8 +81,10 @@ def table(outcome: Outcome) -> str:
         ("the disk that was filled", outcome.disk),
         ("web's own time for an upload: median, p95, max", _times(outcome.posts)),
         ("web's own time for a page: median, p95, max", _times(outcome.pages)),
-        ("as the client saw it, restarts included", _times(outcome.seen)),
-        ("bound of p95", f"{outcome.limit_ms:.0f} ms"),
+        ("as the client saw it, outages included", _times(outcome.seen)),
+        ("bound of p95 outside the outages", f"{outcome.limit_ms:.0f} ms"),
+        ("web or the database down by our hand", _lengths(outcome.outages)),
+        ("bound of an answer or a refusal after that", f"{outcome.limit_after:.0f} s"),
         (
             "last upload accepted, last analysis final",
             f"{outcome.uploading:.0f} s, {outcome.settled:.0f} s",
@@ -96,3 +102,7 @@ def _named(counts: Counter[str]) -> str:
 def _times(values: list[float]) -> str:
     shares = (percentile(values, 0.5), percentile(values, 0.95), max(values, default=0.0))
     return ", ".join(f"{value:.0f} ms" for value in shares)
+
+
+def _lengths(outages: list[float]) -> str:
+    return f"{len(outages)} times, {sum(outages):.0f} s in all"

@@ -54,6 +54,7 @@ class Site:
         releases: the folder of the networks; by default the shipped ones.
         megabytes: how large the disk of the images is, where one can be mounted.
         mounted: whether the images lie on a small file system of their own.
+        pace: settings, as words of the environment, that make losses come back soon.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Site:
     megabytes: int = 128
     environment: dict[str, str] = field(default_factory=dict)
     mounted: bool = False
+    pace: dict[str, str] = field(default_factory=_PACE.copy)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     database_url: str = ""
     redis_url: str = ""
@@ -123,7 +125,7 @@ class Site:
         for name in chosen:
             self.launch(name)
         if "web" in chosen:
-            self._await_web()
+            self.await_web()
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
@@ -140,7 +142,7 @@ class Site:
             own["MLCORE_RELEASES"] = str(self.releases)
         if not self.mounted:
             own["CHAOS_FULL"] = str(self.full)
-        return inherited | _PACE | own
+        return inherited | self.pace | own
 
     def _prepare(self, patients: int) -> None:
         self.finish([sys.executable, "-m", "bench.chaos.prepare", str(patients)])
@@ -176,10 +178,20 @@ class Site:
             keep=keep,
         )
 
-    def is_ready(self, name: str) -> bool:
-        """Tell whether a worker has taken up work since it was last started."""
-        words = self.log(name).read_bytes()[self._said.get(name, 0) :]
-        return b" ready." in words
+    def await_worker(self, name: str) -> None:
+        """Wait until a worker takes up work.
+
+        One that still starts has no handler yet: the signal that asks it to stop ends it at once.
+
+        Raises:
+            RuntimeError: it does not.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while b" ready." not in self.log(name).read_bytes()[self._said.get(name, 0) :]:
+            if time.monotonic() > deadline:
+                msg = f"{name} does not take up work; see {self.log(name)}."
+                raise RuntimeError(msg)
+            time.sleep(0.1)
 
     def log(self, name: str) -> Path:
         """Return where a part writes its words."""
@@ -221,7 +233,12 @@ class Site:
         finally:
             connection.close()
 
-    def _await_web(self) -> None:
+    def await_web(self) -> None:
+        """Wait until web answers.
+
+        Raises:
+            RuntimeError: it does not.
+        """
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             with suppress(urllib.error.URLError, OSError):

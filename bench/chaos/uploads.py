@@ -32,6 +32,7 @@ _SIZE = (480, 360)
 _BASES = 8
 _TIMEOUT = 60.0
 _PAUSE = 0.3
+_GLANCE = 0.05
 _REFUSED = range(400, 500)
 
 
@@ -142,16 +143,34 @@ class Clinician:
             raise Unanswered from error
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """One request, as who sent it saw it.
+
+    Attributes:
+        began: when it was sent, in seconds of the epoch.
+        ended: when its answer was there or its connection broke.
+        answered: whether there was an answer, of whatever status.
+    """
+
+    began: float
+    ended: float
+    answered: bool
+
+
 @dataclass
 class Uploads:
     """Several clinicians at once, each with the next image, until all are accepted.
+
+    They go no further than :meth:`allow` lets them, so that there is something left to send when
+    the next damage is done.
 
     Attributes:
         site: where they are sent.
         accepted: analysis by the SHA-256 of what was sent, for every upload answered with success.
         outcomes: how often which status was answered; "no answer" where the connection broke.
         refusals: what was refused for good, which nothing here should be.
-        seconds: how long each answered request took for who sent it.
+        exchanges: every request.
     """
 
     site: Site
@@ -160,7 +179,9 @@ class Uploads:
     accepted: dict[str, str] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     refusals: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    _given: int = 0
+    _allowed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _end: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -178,6 +199,22 @@ class Uploads:
         """Whether anybody still uploads."""
         return any(thread.is_alive() for thread in self._threads)
 
+    @property
+    def done(self) -> int:
+        """How many were accepted or refused for good."""
+        return len(self.accepted) + len(self.refusals)
+
+    @property
+    def in_hand(self) -> int:
+        """How many are being sent at this moment, or again and again."""
+        with self._lock:
+            return self._given - self.done
+
+    def allow(self, number: int) -> None:
+        """Let so many be sent in all."""
+        with self._lock:
+            self._allowed = number
+
     def stop(self) -> None:
         """Let everybody finish the request at hand and go."""
         self._end.set()
@@ -187,7 +224,12 @@ class Uploads:
     def _work(self, clinician: Clinician) -> None:
         while not self._end.is_set():
             with self._lock:
-                upload = next(self.uploads, None)
+                waits = self._given >= self._allowed
+                upload = None if waits else next(self.uploads, None)
+                self._given += upload is not None
+            if waits:
+                self._end.wait(_GLANCE)
+                continue
             if upload is None:
                 return
             self._insist(clinician, upload)
@@ -196,15 +238,14 @@ class Uploads:
         """Send one image until it is accepted or refused for good."""
         patient = self.patients[upload.number % len(self.patients)]
         while not self._end.is_set():
-            began = time.monotonic()
+            began = time.time()
             try:
                 status, told = clinician.upload(patient, upload)
             except Unanswered:
-                self._count("no answer")
+                self._count("no answer", Exchange(began, time.time(), answered=False))
                 self._end.wait(_PAUSE)
                 continue
-            self.seconds.append(time.monotonic() - began)
-            self._count(str(status))
+            self._count(str(status), Exchange(began, time.time(), answered=True))
             found = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", str(told.get("analysis_url", "")))
             if status == http.HTTPStatus.OK and found is not None:
                 with self._lock:
@@ -220,18 +261,18 @@ class Uploads:
             self._end.wait(_PAUSE)
 
     def _look(self, clinician: Clinician, path: str) -> None:
-        began = time.monotonic()
+        began = time.time()
         try:
             status, _text = clinician.get(path)
         except Unanswered:
-            self._count("page: no answer")
+            self._count("page: no answer", Exchange(began, time.time(), answered=False))
             return
-        self.seconds.append(time.monotonic() - began)
-        self._count(f"page: {status}")
+        self._count(f"page: {status}", Exchange(began, time.time(), answered=True))
 
-    def _count(self, outcome: str) -> None:
+    def _count(self, outcome: str, exchange: Exchange) -> None:
         with self._lock:
             self.outcomes[outcome] += 1
+            self.exchanges.append(exchange)
 
 
 def patients_of(site: Site) -> list[str]:

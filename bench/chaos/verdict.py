@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.chaos.site import Site
+    from bench.chaos.uploads import Exchange
 
 # One row for each image, whatever hangs on it.
 _ROWS = """
@@ -24,7 +26,7 @@ SELECT i.original_sha256, a.id::text, coalesce(a.state, ''), coalesce(a.failure_
 FROM classifier_image i LEFT JOIN classifier_analysis a ON a.image_id = i.id
 """
 _WAITING = "SELECT count(*) FROM classifier_analysis WHERE state IN ('queued', 'running')"
-_ANSWERED = re.compile(r"\] (GET|POST|HEAD) \S+ (\d{3}) \S+ (\d+)ms$")
+_ANSWERED = re.compile(r"\[([^]]+)\] (GET|POST|HEAD) \S+ (\d{3}) \S+ (\d+)ms$")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,21 @@ class Row:
     answered: bool
     predictions: int
     events: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of web.
+
+    Attributes:
+        method: of the request.
+        ended: when it was given, in whole seconds of the epoch.
+        ms: how long web took.
+    """
+
+    method: str
+    ended: float
+    ms: float
 
 
 @dataclass
@@ -149,14 +166,58 @@ def integrity_of(site: Site) -> tuple[int, dict[str, int]]:
     return int(swept["swept"]), dict(counts)
 
 
-def answer_times(log: Path) -> dict[str, list[float]]:
-    """Return how many milliseconds web itself took for each answer, by the kind of request."""
-    times: dict[str, list[float]] = {"GET": [], "POST": []}
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        found = _ANSWERED.search(line)
-        if found is not None:
-            times[found[1]].append(float(found[3]))
-    return times
+def answers_of(log: Path) -> list[Answer]:
+    """Return what web says of its answers."""
+    found = (
+        _ANSWERED.search(line)
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
+    return [
+        Answer(
+            line[2], datetime.strptime(line[1], "%d/%b/%Y:%H:%M:%S %z").timestamp(), float(line[4])
+        )
+        for line in found
+        if line is not None
+    ]
+
+
+def outside(answers: Iterable[Answer], outages: Sequence[tuple[float, float]]) -> list[Answer]:
+    """Return the answers that were neither begun, nor under way, nor given in an outage.
+
+    Args:
+        answers: of web.
+        outages: from when to when, in seconds of the epoch. The log knows whole seconds, so an
+            outage counts from the second before until the second after.
+    """
+    return [
+        answer
+        for answer in answers
+        if not any(
+            began - 1 <= answer.ended and answer.ended - answer.ms / 1000 <= ended + 1
+            for began, ended in outages
+        )
+    ]
+
+
+def kept_waiting(
+    exchanges: Iterable[Exchange], outages: Sequence[tuple[float, float]], *, limit: float
+) -> list[float]:
+    """Return by how much requests that met an outage outlived it, those over the limit.
+
+    Args:
+        exchanges: requests as who sent them saw them.
+        outages: from when to when.
+        limit: so many seconds after an outage each must have an answer, or know that it gets none.
+            One that met several counts from the end of the last.
+    """
+    late = []
+    for exchange in exchanges:
+        met = [
+            ended for began, ended in outages if exchange.began <= ended and exchange.ended >= began
+        ]
+        if met and exchange.ended - max(met) > limit:
+            late.append(exchange.ended - max(met))
+    return late
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.chaos.doubles import sent_message
 from bench.chaos.faults import KINDS, schedule
-from bench.chaos.verdict import Row, answer_times, count, percentile
-from bench.memory import gain_per_thousand
+from bench.chaos.uploads import Exchange
+from bench.chaos.verdict import Row, answers_of, count, kept_waiting, outside, percentile
+from bench.memory import trend_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,15 +90,53 @@ def test_webs_own_times_are_read_from_its_log(tmp_path: Path) -> None:
         "a traceback\n",
         encoding="utf-8",
     )
-    assert answer_times(log) == {"GET": [6596.0], "POST": [40.0]}
+    page, upload = answers_of(log)
+    assert (page.method, page.ms, upload.method, upload.ms) == ("GET", 6596.0, "POST", 40.0)
+    assert upload.ended - page.ended == 1
+    # The page was under way for six seconds before its line was written.
+    began = page.ended
+    assert outside([page, upload], [(began - 4, began - 3)]) == [upload]
+    assert outside([page, upload], [(began - 9, began - 8)]) == [page, upload]
+    assert outside([page, upload], [(began + 1.5, began + 3)]) == [page]
     assert percentile(range(1, 101), 0.95) == 96
     assert percentile([], 0.95) == 0
 
 
+def test_whoever_met_an_outage_must_know_soon_after_it() -> None:
+    outages = [(100.0, 110.0), (130.0, 140.0)]
+
+    def waited(began: float, ended: float) -> list[float]:
+        told = Exchange(began, ended, answered=False)
+        return kept_waiting([told], outages, limit=15)
+
+    assert waited(105, 125) == waited(90, 109) == waited(112, 129) == []
+    assert waited(105, 126) == [16]
+    # It met the second as well, and counts from there.
+    assert waited(105, 150) == []
+    assert waited(141, 500) == []
+
+
 def test_a_leak_shows_in_the_slope_and_the_warm_up_does_not() -> None:
-    counts = range(250, 5001, 250)
-    assert gain_per_thousand([(n, 300.0) for n in counts]) == pytest.approx(0, abs=1e-9)
+    counts = range(100, 5001, 100)
+    level = trend_of([(n, 300.0) for n in counts])
+    assert (level.gain, level.low, level.high) == pytest.approx((0, 0, 0), abs=1e-6)
     leaking = [(n, 300 + n * 0.01) for n in counts]
-    assert gain_per_thousand(leaking) == pytest.approx(10)
-    assert gain_per_thousand([(250, 100.0), *leaking[1:]]) == pytest.approx(10)
-    assert gain_per_thousand([]) == 0
+    assert trend_of(leaking).gain == pytest.approx(10)
+    assert trend_of([(100, 100.0), (500, 120.0), *leaking[9:]]).gain == pytest.approx(10)
+    with pytest.raises(ValueError, match="too few"):
+        trend_of(leaking[:4])
+
+
+def test_the_interval_of_a_slope_is_wide_enough_for_a_memory_that_wanders() -> None:
+    # Level on the whole, but each reading is near the one before: 95 of 100 intervals should hold
+    # the truth; one for independent readings holds it in three quarters of them.
+    dice = random.Random(7)  # noqa: S311 - noise, not a secret
+    held = 0
+    for _run in range(300):
+        size, curve = 0.0, []
+        for done in range(100, 5001, 100):
+            size = 0.5 * size + dice.gauss(0, 1)
+            curve.append((done, 300 + size))
+        trend = trend_of(curve)
+        held += trend.low <= 0 <= trend.high
+    assert held >= 255
