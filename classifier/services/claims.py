@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,11 +14,14 @@ from django.utils import timezone
 
 from classifier.choices import ActorKind, State
 from classifier.models import Analysis, ModelVersion, Transition
+from classifier.services import audit
 from classifier.services.moves import SYSTEM, move
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+logger = logging.getLogger(__name__)
 
 # One statement finds, locks and leases: rows another worker is claiming at this moment are
 # skipped, not waited for. A row that was attempted before is claimed alone when its turn comes, so
@@ -152,11 +156,22 @@ class Swept:
 
 
 def sweep_lost_leases() -> Swept:
-    """Take back every row whose worker has not answered in time; safe to run twice at once."""
+    """Take back every row whose worker has not answered in time; safe to run twice at once.
+
+    A row that somebody holds at this moment is left for the next sweep: a worker that froze while
+    it stored its result must not keep the rows of others waiting.
+    """
     now = timezone.now()
     requeued = failed = 0
-    for analysis in Analysis.objects.lease_lost(now).order_by("lease_until")[:1000]:
-        if attempts_left(analysis):
+    lost = Analysis.objects.lease_lost(now)
+    for pk in lost.order_by("lease_until").values_list("pk", flat=True)[:1000]:
+        with transaction.atomic():
+            analysis = lost.select_for_update(skip_locked=True).filter(pk=pk).first()
+            if analysis is None:
+                continue
+            if not attempts_left(analysis):
+                failed += _give_up(analysis)
+                continue
             requeued += move(
                 analysis_id=analysis.pk,
                 origin=State.RUNNING,
@@ -166,15 +181,29 @@ def sweep_lost_leases() -> Swept:
                 reason="The worker did not answer in time.",
                 not_before=now + back_off(analysis),
             )
-        else:
-            failed += move(
-                analysis_id=analysis.pk,
-                origin=State.RUNNING,
-                target=State.FAILED,
-                attempt=analysis.attempt,
-                actor=SYSTEM,
-                reason="The worker did not answer in time; no attempt is left.",
-                failure_code="worker_lost",
-                failure_reference=new_reference(),
-            )
     return Swept(requeued, failed)
+
+
+def _give_up(analysis: Analysis) -> bool:
+    code, reference = "worker_lost", new_reference()
+    given_up = move(
+        analysis_id=analysis.pk,
+        origin=State.RUNNING,
+        target=State.FAILED,
+        attempt=analysis.attempt,
+        actor=SYSTEM,
+        reason="The worker did not answer in time; no attempt is left.",
+        failure_code=code,
+        failure_reference=reference,
+    )
+    if given_up:
+        audit.record(
+            action="analysis.failed",
+            clinic_id=analysis.clinic_id,
+            subject=analysis,
+            worker=analysis.worker,
+            attempt=analysis.attempt,
+            code=code,
+        )
+        logger.error("%s failed: %s, reference %s", analysis.pk, code, reference)
+    return given_up

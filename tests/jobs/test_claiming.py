@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from django.utils import timezone
 
 from classifier.choices import ActorKind, Modality, State
 from classifier.models import Analysis, LabelSet, Transition
-from classifier.services.claims import Claimed, claim_batch
+from classifier.services.claims import Claimed, Swept, claim_batch, sweep_lost_leases
 from tests import factories
-from tests.jobs.rows import copy_of, make_due
+from tests.jobs.rows import copy_of, let_lease_run_out, make_due
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_django.fixtures import Settings
 
     from classifier.models import ModelVersion
@@ -171,15 +174,15 @@ def test_no_row_is_claimed_twice_by_many_at_once(transactional_db: None, cast: C
         assert Analysis.objects.filter(worker=f"w{number}").count() == len(share)
 
 
-def test_a_claim_skips_rows_that_another_is_claiming(transactional_db: None, cast: Cast) -> None:
-    factories.make_model_version()
-    first, second, third = (make_due(cast, waited=seconds) for seconds in (30, 20, 10))
+@contextmanager
+def held_by_another(*analyses: Analysis) -> Iterator[None]:
+    """Let another connection hold rows, as a worker that freezes while it stores a result."""
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         try:
             with transaction.atomic():
-                list(Analysis.objects.select_for_update().filter(pk__in=[first.pk, second.pk]))
+                list(Analysis.objects.select_for_update().filter(pk__in=[a.pk for a in analyses]))
                 held.set()
                 assert done.wait(20)
         finally:
@@ -187,11 +190,37 @@ def test_a_claim_skips_rows_that_another_is_claiming(transactional_db: None, cas
 
     with ThreadPoolExecutor(1) as pool:
         holder = pool.submit(hold)
-        assert held.wait(20)
+        try:
+            assert held.wait(20)
+            yield
+        finally:
+            done.set()
+        holder.result(20)
+
+
+def test_a_claim_skips_rows_that_another_is_claiming(transactional_db: None, cast: Cast) -> None:
+    factories.make_model_version()
+    first, second, third = (make_due(cast, waited=seconds) for seconds in (30, 20, 10))
+    with held_by_another(first, second):
         # It neither waits for the other nor takes what the other holds.
         claimed = claim_batch(worker="w")
         assert rows_of(claimed) == {third.pk}
         assert claim_batch(worker="w") is None
-        done.set()
-        holder.result(20)
     assert rows_of(claim_batch(worker="w")) == {first.pk, second.pk}
+
+
+def test_a_sweep_does_not_wait_for_a_row_that_somebody_holds(
+    transactional_db: None, cast: Cast
+) -> None:
+    factories.make_model_version()
+    frozen, lost = (make_due(cast, waited=seconds) for seconds in (30, 20))
+    claim_batch(worker="w")
+    for analysis in (frozen, lost):
+        let_lease_run_out(analysis)
+    with held_by_another(frozen):
+        assert sweep_lost_leases() == Swept(requeued=1, failed=0)
+    assert set(Analysis.objects.values_list("pk", "state")) == {
+        (frozen.pk, State.RUNNING),
+        (lost.pk, State.QUEUED),
+    }
+    assert sweep_lost_leases() == Swept(requeued=1, failed=0)

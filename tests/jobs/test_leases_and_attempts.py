@@ -14,7 +14,7 @@ from django.utils import timezone
 from PIL import Image as Pillow
 
 from classifier.choices import ActorKind, Decision, Modality, State
-from classifier.models import Analysis, Prediction, Transition
+from classifier.models import Analysis, AuditEvent, Prediction, Transition
 from classifier.services import analyses, worker
 from classifier.services.claims import (
     Swept,
@@ -235,7 +235,7 @@ def test_the_cap_counts_from_the_last_retry(settings: Settings) -> None:
 
 
 def test_lost_leases_end_in_a_named_failure_and_a_retry_starts_over(
-    cast: Cast, networks: Networks, settings: Settings
+    cast: Cast, networks: Networks, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.ANALYSIS_MAX_ATTEMPTS = 2
     settings.ANALYSIS_BACKOFF_SECONDS = [30]
@@ -255,6 +255,11 @@ def test_lost_leases_end_in_a_named_failure_and_a_retry_starts_over(
     assert (failed.state, failed.failure_code) == (State.FAILED, "worker_lost")
     assert len(failed.failure_reference) == 8
     assert "no attempt is left" in Transition.objects.latest("id").reason
+    # The reference that the page shows is found in the log, and the failure in the audit trail.
+    assert f"worker_lost, reference {failed.failure_reference}" in caplog.text
+    event = AuditEvent.objects.get(action="analysis.failed")
+    assert (event.subject_id, event.actor_kind) == (str(failed.pk), ActorKind.SYSTEM)
+    assert event.details == {"worker": "w", "attempt": 2, "code": "worker_lost"}
 
     analyses.retry_analysis(analysis=failed, by=cast.owner, reason="The worker was mended.")
     assert run_batch(worker="w") == 1
