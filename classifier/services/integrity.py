@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 SLICES = 256
 _FOLDER = "images"
 _NAME = re.compile(r"([0-9a-f-]{36})\.(?:display|thumbnail|network)\.(?:jpg|png)")
+_DIGITS = re.compile(r"[0-9a-f]{2}")
+# Images lie two folders below theirs, which are named after the first digits of the identifier.
+_DEPTH = 2
 _CHUNK = 1 << 20
 _VARIANTS = ("display", "thumbnail", "network_source")
 # A lease this much overdue means that nothing sweeps: beat is away, or the sweep fails.
@@ -206,8 +209,11 @@ def _check_copy(report: Report, image: Image, variant: str) -> None:
 
 def _check_folders(report: Report, first: int, last: int, *, sweep: bool, before: datetime) -> None:
     """Find files that no row names: what a process left that was killed between file and commit."""
-    for folder in _folders(first, last):
-        names = [f"{folder}/{name}" for name in _listed(folder)[1]]
+    for folder in _folders(report, first, last):
+        below, files = _listed(folder)
+        names = [f"{folder}/{name}" for name in files]
+        if _depth(folder) == _DEPTH:
+            _unknown(report, folder, below)
         owners = {key for name in names if (key := _owner(name)) is not None}
         known: set[str] = set()
         for row in Image.objects.filter(pk__in=owners).values_list(*_VARIANTS):
@@ -240,12 +246,29 @@ def _judge_orphan(report: Report, name: str, *, sweep: bool, before: datetime) -
     logger.warning("an orphan file was removed: %s", name)
 
 
-def _folders(first: int, last: int) -> Iterator[str]:
-    for top in sorted(_listed(_FOLDER)[0]):
-        if not re.fullmatch(r"[0-9a-f]{2}", top) or not first <= int(top, 16) <= last:
+def _folders(report: Report, first: int, last: int) -> Iterator[str]:
+    """Return the folders of these slices, and report those that are nobody's."""
+    tops = _listed(_FOLDER)[0]
+    if first == 0:
+        yield _FOLDER
+        _unknown(report, _FOLDER, [top for top in tops if not _DIGITS.fullmatch(top)])
+    for top in sorted(tops):
+        if not _DIGITS.fullmatch(top) or not first <= int(top, 16) <= last:
             continue
-        for below in sorted(_listed(f"{_FOLDER}/{top}")[0]):
-            yield f"{_FOLDER}/{top}/{below}"
+        folder = f"{_FOLDER}/{top}"
+        yield folder
+        for below in sorted(_listed(folder)[0]):
+            yield f"{folder}/{below}"
+
+
+def _depth(folder: str) -> int:
+    return folder.count("/")
+
+
+def _unknown(report: Report, folder: str, below: Iterable[str]) -> None:
+    """Report folders where there are none of ours; whatever lies in them is unknown as well."""
+    for name in sorted(below):
+        report.add("file_unknown", f"{folder}/{name}/")
 
 
 def _listed(folder: str) -> tuple[list[str], list[str]]:

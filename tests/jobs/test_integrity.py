@@ -148,6 +148,25 @@ def test_a_file_without_a_row_is_found_and_swept_after_its_time(done: Analysis) 
     assert check("--sweep")[0] == 0
 
 
+def test_whatever_lies_beside_the_images_is_found(done: Analysis) -> None:
+    _images, top, below, _name = str(done.image.display.name).split("/")
+    for place in ("x.php", f"{top}/x.php", "zz/x.php", f"{top}/{below}/deep/x.php"):
+        age(
+            Path(default_storage.path(default_storage.save(f"images/{place}", ContentFile(b"x")))),
+            25,
+        )
+    found = check("--sweep")[1]["findings"]
+    assert {(row["code"], row["subject"]) for row in found} == {
+        ("file_unknown", "images/x.php"),
+        ("file_unknown", f"images/{top}/x.php"),
+        ("file_unknown", "images/zz/"),
+        ("file_unknown", f"images/{top}/{below}/deep/"),
+    }
+    # What lies in no slice is found once, with the first.
+    slices = [check_slices(n, n).counts.get("file_unknown", 0) for n in (0, int(top, 16))]
+    assert slices == ([4] * 2 if top == "00" else [2, 2])
+
+
 def _without(name: str, table: str = "classifier_analysis") -> str:
     return f"ALTER TABLE {table} DROP CONSTRAINT {name}"
 
