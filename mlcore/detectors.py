@@ -95,20 +95,12 @@ def score(name: str, arrays: Arrays, features: Features) -> NDArray[np.float64]:
     Raises:
         KeyError: there is no such detector.
     """
-    return np.asarray(_SCORES[name](arrays, features), dtype=np.float64)
+    return np.asarray(_DETECTORS[name][1](arrays, features), dtype=np.float64)
 
 
 def learns_from_outside(name: str) -> bool:
     """Return whether a detector has seen the pictures from outside that it was fitted with."""
     return name in {"head", "relative_mahalanobis"}
-
-
-def log_total(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return (n,) the logarithm of the sum of the exponentials of (n, labels) logits."""
-    exact = np.asarray(logits, dtype=np.float64)
-    top = exact.max(axis=1)
-    result: NDArray[np.float64] = top + np.log(np.exp(exact - top[:, None]).sum(axis=1))
-    return result
 
 
 def _fit_nothing(_examples: Examples) -> Arrays:
@@ -125,7 +117,10 @@ def _softmax_score(_arrays: Arrays, features: Features) -> NDArray[Any]:
 
 def _energy_score(_arrays: Arrays, features: Features) -> NDArray[Any]:
     """Liu et al., NeurIPS 2020, arXiv:2010.03759."""
-    return -log_total(features.logits)
+    logits = features.logits.astype(np.float64)
+    top = logits.max(axis=1)
+    result: NDArray[Any] = -(top + np.log(np.exp(logits - top[:, None]).sum(axis=1)))
+    return result
 
 
 def _whitening(centred: NDArray[Any]) -> NDArray[Any]:
@@ -252,13 +247,6 @@ def _head_score(arrays: Arrays, features: Features) -> NDArray[Any]:
     return result
 
 
-def _background_score(arrays: Arrays, features: Features) -> NDArray[Any]:
-    """Return the log-odds of the network's own background class against all labels together."""
-    odds = features.embedding.astype(np.float64) @ arrays["kernel"] + arrays["bias"]
-    result: NDArray[Any] = odds - log_total(features.logits - arrays["offsets"])
-    return result
-
-
 _DETECTORS: _Table = {
     "max_softmax": (_fit_nothing, _softmax_score),
     "energy": (_fit_nothing, _energy_score),
@@ -270,7 +258,3 @@ _DETECTORS: _Table = {
     "head": (_fit_head, _head_score),
 }
 DETECTORS = tuple(_DETECTORS)
-# Comes with a network that was trained with a background class; nothing fits it afterwards.
-BACKGROUND = "background"
-_SCORES = {name: scored for name, (_fit, scored) in _DETECTORS.items()}
-_SCORES[BACKGROUND] = _background_score

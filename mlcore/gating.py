@@ -122,7 +122,7 @@ def measure_gates(
         side: of its input.
         rules: what decides besides it.
         held_out: the half of the pictures from outside that nothing was fitted on. Pictures that
-            the intake refuses are not among them. A kind without a picture gets no row.
+            the intake refuses are not among them.
         own: the label set's own pictures by the name of their part.
 
     Returns:
@@ -140,11 +140,7 @@ def measure_gates(
             label_set(rules.key).modality, seeds=_MEASURED_SEEDS[:1]
         ),
     }
-    return [
-        gate_row(name, decisions(run, side, rules, pictures))
-        for name, pictures in sets.items()
-        if pictures
-    ]
+    return [_row(name, decisions(run, side, rules, pictures)) for name, pictures in sets.items()]
 
 
 def decisions(run: Run, side: int, rules: Rules, pictures: Sequence[Picture]) -> list[str]:
@@ -165,8 +161,7 @@ def decisions(run: Run, side: int, rules: Rules, pictures: Sequence[Picture]) ->
     ]
 
 
-def gate_row(name: str, decided: Sequence[str]) -> dict[str, Any]:
-    """Return a row of :func:`measure_gates` for what was decided about the pictures of one set."""
+def _row(name: str, decided: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {"set": name, "images": len(decided)}
     for written, kind in (("rejected", REJECTED), ("cannot_say", CANNOT_SAY), ("answered", ANSWER)):
         count = decided.count(kind)

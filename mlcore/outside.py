@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlcore.bundle import ReleaseError
-from mlcore.detectors import (
-    BACKGROUND,
-    DETECTORS,
-    Examples,
-    Features,
-    fit,
-    learns_from_outside,
-    score,
-)
+from mlcore.detectors import DETECTORS, Examples, Features, fit, learns_from_outside, score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,8 +69,7 @@ class Check:
 
     Attributes:
         name: one of :data:`CHECKS`.
-        detector: one of :data:`mlcore.detectors.DETECTORS`, or
-            :data:`mlcore.detectors.BACKGROUND`.
+        detector: one of :data:`mlcore.detectors.DETECTORS`.
         threshold: greatest score that passes.
         arrays: of the detector.
     """
@@ -159,7 +150,7 @@ def load_gate(path: Path, facts: Sequence[Mapping[str, Any]]) -> Gate:
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         msg = f"{path} is no gate of this release ({error}); copy the whole release folder again."
         raise ReleaseError(msg) from error
-    unknown = {check.detector for check in checks} - {*DETECTORS, BACKGROUND}
+    unknown = {check.detector for check in checks} - set(DETECTORS)
     if unknown or not {check.name for check in checks} <= set(CHECKS):
         msg = f"{path} is for another program version: its checks are {list(facts)}."
         raise ReleaseError(msg)
@@ -189,12 +180,7 @@ def examples_for(own: Features, labels: NDArray[Any], outsiders: Outsiders) -> d
 
 
 def fit_gate(
-    own: Features,
-    labels: NDArray[Any],
-    calibration: Features,
-    outsiders: Outsiders,
-    *,
-    unlike_labels: Check | None = None,
+    own: Features, labels: NDArray[Any], calibration: Features, outsiders: Outsiders
 ) -> Gate:
     """Return the gate of a network.
 
@@ -203,14 +189,13 @@ def fit_gate(
         labels: (n,) index of the label of each of them.
         calibration: what it says of the calibration split, which the thresholds are set on.
         outsiders: what it says of the development half of everything else.
-        unlike_labels: the third check where it comes with the network; None fits one.
     """
     examples = examples_for(own, labels, outsiders)
     return Gate(
         (
             _checked(NOT_SKIN, "head", examples[NOT_SKIN], calibration),
             _checked(OTHER_KIND, "head", examples[OTHER_KIND], calibration),
-            unlike_labels or _best(examples[LABELS], calibration),
+            _best(examples[LABELS], calibration),
         )
     )
 
@@ -244,37 +229,12 @@ def _checked(
 ) -> Check:
     arrays = fit(detector, examples)
     own = score(detector, arrays, calibration)
-    outside = development_scores(detector, examples)
-    return Check(name, detector, round(_between(name, own, outside, share), 4), arrays)
-
-
-def threshold_of_labels(own: NDArray[Any], outside: NDArray[Any]) -> float:
-    """Return the threshold of the third check for a score that comes with the network.
-
-    Args:
-        own: (n,) scores of own pictures that the network did not learn from.
-        outside: (m,) scores of other skin that it did not learn from.
-    """
-    found = {s: float((outside > _lowest(own, s)).mean()) for s in _LADDER}
-    return round(_between(LABELS, own, outside, _enough(found)), 4)
-
-
-def _between(
-    name: str, own: NDArray[Any], outside: NDArray[Any], share: float | None = None
-) -> float:
-    lowest = _lowest(own, share or SHARES[name])
-    nearly_all = float(np.quantile(outside, 1 - _NEARLY_ALL, method="lower"))
-    return lowest + max(0.0, nearly_all - lowest) * _OF_THE_GAP[name]
-
-
-def _lowest(own: NDArray[Any], share: float) -> float:
-    return float(np.quantile(own, 1 - share, method="higher"))
-
-
-def _enough(found: Mapping[float, float]) -> float:
-    """Return the smallest share of own pictures at which nearly all others are found."""
-    enough = (share for share in _LADDER if found[share] >= _NEARLY_ALL)
-    return next(enough, SHARES[LABELS])
+    lowest = float(np.quantile(own, 1 - (share or SHARES[name]), method="higher"))
+    nearly_all = float(
+        np.quantile(development_scores(detector, examples), 1 - _NEARLY_ALL, method="lower")
+    )
+    threshold = lowest + max(0.0, nearly_all - lowest) * _OF_THE_GAP[name]
+    return Check(name, detector, round(threshold, 4), arrays)
 
 
 def _best(examples: Examples, calibration: Features) -> Check:
@@ -284,7 +244,9 @@ def _best(examples: Examples, calibration: Features) -> Check:
         own = score(detector, fit(detector, examples), calibration)
         outside = development_scores(detector, examples)
         found[detector] = {
-            share: float((outside > _lowest(own, share)).mean()) for share in _LADDER
+            share: float((outside > np.quantile(own, 1 - share, method="higher")).mean())
+            for share in _LADDER
         }
     best = max(DETECTORS, key=lambda detector: sum(found[detector].values()))
-    return _checked(LABELS, best, examples, calibration, share=_enough(found[best]))
+    enough = (share for share in _LADDER if found[best][share] >= _NEARLY_ALL)
+    return _checked(LABELS, best, examples, calibration, share=next(enough, SHARES[LABELS]))

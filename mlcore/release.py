@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import zipfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,6 @@ from mlcore.networks.efficientnet_lite import SCALES
 from mlcore.outside import GATE, fit_gate
 from mlcore.plots import render_plots
 from mlcore.quality import QualityLimits, measure
-from mlcore.train.background import background_check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +56,7 @@ if TYPE_CHECKING:
     from mlcore.bundle import Release
     from mlcore.data.outside import OutsidePictures
     from mlcore.gating import Run
-    from mlcore.labels import LabelSet
-    from mlcore.outside import Check, Gate
+    from mlcore.outside import Gate
     from mlcore.train.folds import HeldOut
     from mlcore.train.loop import Pictures, Trained
     from mlcore.train.recipes import Recipe
@@ -125,9 +123,11 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     """
     # First of all: a release that cannot be written must not cost a look at the test split.
     new_folder(releases, recipe.label_set, version)
-    _refuse_what_cannot_be_released(recipe, held_out)
+    if recipe.network not in SCALES:
+        msg = f"{recipe.network} is there to compare with (mlcore evaluate) and gives no map."
+        raise ReleaseError(msg)
     labels = label_set(recipe.label_set)
-    model = build_released(trained.model, recipe.network, recipe.side, len(labels.labels))
+    model = build_released(trained.model, recipe.network, recipe.side)
     calibration = parts["calibration"]
     fitted = _calibration(model, recipe, calibration, held_out)
     temperature = round(fitted.temperature, 6)
@@ -140,10 +140,10 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     }
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
     limits = quality_limits(parts["train"])
-    background = background_check(trained.model, recipe, held_out, fitted.offsets)
-    gate, held = _gate(model, recipe, parts, outside, background)
+    gate, held = (None, None) if outside is None else _gate(model, recipe, parts, outside)
     chosen = choose_threshold(calibration.labels, chances["calibration"], held=held)
-    triage = _triage(labels, held_out, fitted, calibration.labels, chances["calibration"])
+    bad = np.array([label.malignant for label in labels.labels])
+    triage = _triage(bad, held_out, fitted, calibration.labels, chances["calibration"])
     metrics: dict[str, Any] = dict(cross_validation or {})
     for name in logits:
         groups = [record.group for record in parts[name].records]
@@ -156,14 +156,13 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         calibration.labels, chances["calibration"]
     )
     if gate is not None and outside is not None:
-        # What a network with a background class makes of other skin, only its folds can tell.
         metrics["outside"] = measure_gates(
             _runner(model),
             recipe.side,
             Rules(recipe.label_set, gate, limits, temperature, chosen["threshold"]),
-            replace(outside[HELD_OUT], other_skin=[]) if background else outside[HELD_OUT],
+            outside[HELD_OUT],
             {name: _images(parts[name]) for name in logits},
-        ) + metrics.get("outside", [])
+        )
     manifest = {
         "label_set": recipe.label_set,
         "version": version,
@@ -232,18 +231,6 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     return write_release(releases, manifest, fill)
 
 
-def _refuse_what_cannot_be_released(recipe: Recipe, held_out: HeldOut | None) -> None:
-    if recipe.network not in SCALES:
-        msg = f"{recipe.network} is there to compare with (mlcore evaluate) and gives no map."
-        raise ReleaseError(msg)
-    if recipe.background_class and held_out is None:
-        msg = (
-            "The threshold of a background class comes from its recipe's cross-validation: run "
-            f"python -m mlcore crossvalidate --recipe {recipe.name} first."
-        )
-        raise ReleaseError(msg)
-
-
 def _runner(model: keras.Model) -> Run:
     """Return what the gates ask of the network."""
 
@@ -258,18 +245,15 @@ def _gate(
     model: keras.Model,
     recipe: Recipe,
     parts: dict[str, Pictures],
-    outside: dict[str, OutsidePictures] | None,
-    background: Check | None,
-) -> tuple[Gate, NDArray[np.bool_]] | tuple[None, None]:
+    outside: dict[str, OutsidePictures],
+) -> tuple[Gate, NDArray[np.bool_]]:
     """Return the gate, and which calibration pictures it holds back."""
-    if outside is None:
-        return None, None
     own = parts["train"].subset(spread_over(len(parts["train"]), MOST_OWN))
     run = _runner(model)
     calibration = features_of(run, _images(parts["calibration"]), recipe.side)
     outsiders = outsiders_of(run, recipe.label_set, recipe.side, outside[DEVELOPMENT])
     known = features_of(run, _images(own), recipe.side)
-    gate = fit_gate(known, own.labels, calibration, outsiders, unlike_labels=background)
+    gate = fit_gate(known, own.labels, calibration, outsiders)
     return gate, np.array([verdict != "" for verdict in gate.verdicts(calibration)])
 
 
@@ -291,7 +275,7 @@ def _calibration(
 
 
 def _triage(
-    labels: LabelSet,
+    bad: NDArray[np.bool_],
     held_out: HeldOut | None,
     fitted: Calibration,
     truth: NDArray[np.int64],
@@ -299,7 +283,6 @@ def _triage(
 ) -> float:
     if held_out is not None:
         truth, chances = held_out.labels, fitted.chances(held_out.logits)
-    bad = np.array([label.malignant for label in labels.labels])
     return choose_triage_threshold(bad[truth], chances[:, bad].sum(axis=1))
 
 

@@ -179,15 +179,13 @@ def _data(manifest: Mapping[str, Any], key: str) -> tuple[Block, ...]:
     note = manifest.get("data_note") or " ".join(
         [words.DATA[key], *([words.WITH_HAM] if with_ham else [])]
     )
-    recipe = manifest.get("recipe", {})
-    exposed = recipe.get("outside_share", 0) > 0
-    taught = words.BACKGROUND if recipe.get("background_class") else words.EXPOSED
+    exposed = manifest.get("recipe", {}).get("outside_share", 0) > 0
     licences = [row for row in words.LICENCES[key] if with_ham or not row[0].startswith("HAM10000")]
     if exposed or "gate" in manifest:
         licences += words.OUTSIDE_LICENCES
     blocks: list[Block] = [
         Paragraph(note),
-        *([Paragraph(taught)] if exposed else []),
+        *([Paragraph(words.EXPOSED)] if exposed else []),
         *([Paragraph(words.GATE_DATA)] if "gate" in manifest else []),
         Grid("Origin and licence", ("set", "origin", "licence"), (*licences, words.IMAGENET)),
     ]

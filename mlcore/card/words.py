@@ -78,12 +78,6 @@ EXPOSED = (
     "Hendrycks et al., ICLR 2019): the network was taught to prefer no label there. They are the "
     "half of the outside pictures that the gate was fitted on; the other half was held out."
 )
-BACKGROUND = (
-    "Photographs of other skin diseases taught the network a further output that says that a "
-    "picture shows none of the labels (a background class). The released network learnt from all "
-    "of them; how it does on diagnoses that it has not seen is told by the cross-validation, dealt "
-    "by diagnosis, and so is from where on that output keeps an answer back."
-)
 GATE_DATA = (
     "The gate before the answer was fitted on the training images, on one half of the outside "
     "pictures (ordinary photographs, other skin diseases, images of the other modality) and on "

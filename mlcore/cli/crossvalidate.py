@@ -50,7 +50,6 @@ def run(options: argparse.Namespace) -> int:
         outputs=Path(options.runs / "frozen"),
         seed=options.seed,
         beside=beside(options, recipe),
-        beside_folds=dealt_beside(options, recipe, options.folds),
     )
     root = data_root(options.data)
     figures = cross_figures(recipe.label_set, held_out, root, even=recipe.even_labels)
@@ -59,9 +58,6 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(figures, indent=1))  # noqa: T201 - the command's result
         return 0
     print("\n".join(side_by_side({recipe.name: figures["cross_validation"]})))  # noqa: T201
-    for row in figures.get("outside", []):
-        share = row["cannot_say"]
-        print(f"{row['set']}: no answer to {share['value']} {share['interval']}")  # noqa: T201
     for name, figure in figures.get("ham7_cross_validation", {}).get("figures", {}).items():
         print(f"HAM10000 {name}: {figure['value']} {figure['interval']}")  # noqa: T201
     return 0
@@ -75,21 +71,6 @@ def dealt_folds(options: argparse.Namespace, recipe: Recipe, count: int) -> list
     records = load_records(recipe.label_set, root, with_ham=recipe.with_ham)
     folds = deal_folds(records, count=count, seed=options.seed)
     return folds if recipe.with_ham else [without_ham(fold) for fold in folds]
-
-
-def dealt_beside(
-    options: argparse.Namespace, recipe: Recipe, count: int
-) -> list[list[Record]] | None:
-    """Return the pictures without a label as they are dealt into folds; None where all teach all.
-
-    With a background class they are answers too, so every one of them is held out once.
-    """
-    if not recipe.background_class:
-        return None
-    from mlcore.data.outside import other_skin_records  # noqa: PLC0415
-    from mlcore.data.splits import deal_folds  # noqa: PLC0415
-
-    return deal_folds(other_skin_records(data_root(options.data)), count=count, seed=options.seed)
 
 
 def _folds(text: str) -> int:

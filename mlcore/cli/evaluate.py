@@ -90,14 +90,12 @@ def _release_answers(options: argparse.Namespace, key: str) -> tuple[str, Any, A
 
 def _run_answers(options: argparse.Namespace, name: str) -> tuple[str, Any, Any, list[str]]:
     from mlcore.evaluate import softmax  # noqa: PLC0415 - keeps the other commands light
-    from mlcore.train.background import split_outputs  # noqa: PLC0415
     from mlcore.train.loop import load_trained, predict_logits  # noqa: PLC0415
 
     recipe = recipe_named(name)
     trained = load_trained(recipe, folder=run_folder(options, recipe), seed=options.seed)
     part = _measured(options, recipe, options.seed)
-    outputs = predict_logits(trained.model, part.squares(recipe.side))
-    chances = softmax(split_outputs(outputs, recipe)[0])
+    chances = softmax(predict_logits(trained.model, part.squares(recipe.side)))
     return recipe.label_set, part.labels, chances, [record.group for record in part.records]
 
 

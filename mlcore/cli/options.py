@@ -68,12 +68,10 @@ def beside(options: argparse.Namespace, recipe: Recipe) -> Pictures | None:
     """Return the pictures without a label that a recipe learns from too, if it does."""
     if not recipe.outside_share:
         return None
-    # Only training reads the sets.
-    from mlcore.data.outside import exposure_records, other_skin_records  # noqa: PLC0415
+    from mlcore.data.outside import exposure_records  # noqa: PLC0415 - only training reads the sets
     from mlcore.train.pictures import Pictures  # noqa: PLC0415
 
-    read = other_skin_records if recipe.background_class else exposure_records
-    return Pictures(read(data_root(options.data)), label_set(recipe.label_set).keys)
+    return Pictures(exposure_records(data_root(options.data)), label_set(recipe.label_set).keys)
 
 
 def final(command: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcore.bundle import RELEASES, new_folder
 from mlcore.cli.crossvalidate import FIGURES as CROSS_FIGURES
-from mlcore.cli.crossvalidate import dealt_beside, dealt_folds
+from mlcore.cli.crossvalidate import dealt_folds
 from mlcore.cli.options import (
     LOOKS,
     SPLITS,
@@ -103,5 +103,4 @@ def _cross_validated(
         msg = f"{path} cannot be read ({error}); write it again with mlcore crossvalidate."
         raise RunError(msg) from error
     folds = dealt_folds(options, recipe, count)
-    outside = dealt_beside(options, recipe, count)
-    return read_folds(recipe, folds, folder, beside_folds=outside), figures
+    return read_folds(recipe.label_set, folds, folder), figures

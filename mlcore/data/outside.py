@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlcore.data.hashing import Groups, difference_hash, near_pairs
+from mlcore.data.hashing import difference_hash, near_pairs
 from mlcore.data.sets import NO_LABEL, DataError, Record, read_folder_set
 from mlcore.data.splits import load_split
 from mlcore.drawing import (
@@ -87,26 +87,10 @@ def exposure_records(root: Path) -> list[Record]:
         DataError: the folders are not laid out as expected.
     """
     halves = without_twins(root, deal_outside(root, "other_skin"))
-    return [_record(root, path) for path in halves[DEVELOPMENT]]
-
-
-def other_skin_records(root: Path) -> list[Record]:
-    """Return all photographs of other skin diseases as records without a label, with groups.
-
-    Photographs of one diagnosis, and near-duplicates, share a group.
-
-    Raises:
-        DataError: the folders are not laid out as expected.
-    """
-    halves = without_twins(root, deal_outside(root, "other_skin"))
-    paths = sorted(path for half in halves.values() for path in half)
-    groups = Groups()
-    for path in paths:
-        groups.join([path.name, f"diagnosis:{_diagnosis(path.name)}"])
-    hashes = np.stack([difference_hash(picture) for picture in read_pictures(paths)[0]])
-    for i, j in near_pairs(hashes):
-        groups.join([paths[i].name, paths[j].name])
-    return [_record(root, path).in_group(groups.find(path.name)) for path in paths]
+    return [
+        Record(path, path.relative_to(root).as_posix(), NO_LABEL, "outside", "train")
+        for path in halves[DEVELOPMENT]
+    ]
 
 
 def half_of(name: str) -> str:
@@ -118,7 +102,8 @@ def half_of(name: str) -> str:
     Args:
         name: the file's name.
     """
-    first = hashlib.sha256(_diagnosis(name).encode()).digest()[0]
+    group = name.split("__", maxsplit=1)[0] if "__" in name else name
+    first = hashlib.sha256(group.encode()).digest()[0]
     return DEVELOPMENT if first % 2 == 0 else HELD_OUT
 
 
@@ -206,14 +191,6 @@ def drawn_plain_skin(*, seeds: Iterable[int]) -> list[Picture]:
         for seed in seeds
         for tone in SKIN_TONES
     ]
-
-
-def _diagnosis(name: str) -> str:
-    return name.split("__", maxsplit=1)[0] if "__" in name else name
-
-
-def _record(root: Path, path: Path) -> Record:
-    return Record(path, path.relative_to(root).as_posix(), NO_LABEL, "outside", "train")
 
 
 def other_modality(key: str) -> str:

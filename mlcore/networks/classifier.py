@@ -60,7 +60,7 @@ def build_trainable(
     return keras.Model(backbone.input, logits, name=f"{network}_classifier")
 
 
-def build_released(trained: keras.Model, network: str, side: int, labels: int) -> keras.Model:
+def build_released(trained: keras.Model, network: str, side: int) -> keras.Model:
     """Return the network as it is released: one forward pass gives everything.
 
     The dense layer after average pooling is linear, so applying it at every position of the last
@@ -73,21 +73,19 @@ def build_released(trained: keras.Model, network: str, side: int, labels: int) -
         trained: from :func:`build_trainable`, of a network with a backbone.
         network: its name.
         side: pixels of the square input.
-        labels: how many of its outputs belong to labels. A background class after them is left to
-            the gate (:func:`mlcore.train.background.background_arrays`).
 
     Returns:
         A model from (N, side, side, 3) RGB in 0..255 to a dict of ``logits`` (N, labels),
         ``evidence`` (N, h, w, labels), ``embedding`` (N, 1280) and ``pooled`` (N, c): the mean over
         positions of the last block's linear output, which the gates of :mod:`mlcore.outside` read.
     """
-    kernel, bias = (weight[..., :labels] for weight in trained.get_layer("logits").get_weights())
+    kernel, bias = trained.get_layer("logits").get_weights()
     backbone = build_backbone(network, side=side, folded=True)
     fold_weights(trained, backbone)
     features = backbone.output
-    evidence = layers.Conv2D(labels, 1, use_bias=False, name="evidence")(features)
+    evidence = layers.Conv2D(kernel.shape[1], 1, use_bias=False, name="evidence")(features)
     embedding = layers.GlobalAveragePooling2D(name="embedding")(features)
-    logits = layers.Dense(labels, name="logits")(embedding)
+    logits = layers.Dense(kernel.shape[1], name="logits")(embedding)
     # Before the last expansion and its ReLU6 nothing is cut off yet: what is not skin stands out
     # more clearly here than in the embedding.
     pooled = layers.GlobalAveragePooling2D(name="pooled")(backbone.get_layer("head_conv").input)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from mlcore.calibrate import calibration_of, choose_threshold, choose_triage_threshold
 from mlcore.data.archives import HAM10000
 from mlcore.data.sets import HAM_LABELS
-from mlcore.decision import ANSWER, CANNOT_SAY
 from mlcore.evaluate import (
     balanced_accuracy,
     evaluate,
@@ -20,9 +18,7 @@ from mlcore.evaluate import (
     slice_facts,
     slices,
 )
-from mlcore.gating import gate_row
 from mlcore.labels import label_set
-from mlcore.train.background import background_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlcore.calibrate import Calibration
     from mlcore.train.folds import HeldOut
 
 # HAM10000's seven diagnoses, each with the labels of the nine-class set that belong to it.
@@ -52,16 +47,11 @@ class Calibrated:
         chances: (n, labels) probabilities.
         answer: (n,) an answer is given from this probability of the first label on.
         triage: (n,) suspicion is raised from this probability of a malignant label on.
-        answered: (n,) whether an answer is given: its probability and, with a background class,
-            its log-odds are on the right side.
-        outside_answered: the same of the pictures without a label.
     """
 
     chances: NDArray[np.float64]
     answer: NDArray[np.float64]
     triage: NDArray[np.float64]
-    answered: NDArray[np.bool_]
-    outside_answered: NDArray[np.bool_]
 
 
 def calibrated(key: str, held_out: HeldOut, *, even: bool = True) -> Calibrated:
@@ -75,9 +65,6 @@ def calibrated(key: str, held_out: HeldOut, *, even: bool = True) -> Calibrated:
     bad = np.array([label.malignant for label in label_set(key).labels])
     chances = np.zeros(held_out.logits.shape, dtype=np.float64)
     answer, triage = np.zeros(len(chances)), np.zeros(len(chances))
-    outside = held_out.outside
-    answered = np.zeros(len(chances), dtype=bool)
-    outside_answered = np.zeros(0 if outside is None else len(outside.folds), dtype=bool)
     places = [record.archive for record in held_out.records]
     for fold in np.unique(held_out.folds):
         inside = held_out.folds == fold
@@ -85,36 +72,10 @@ def calibrated(key: str, held_out: HeldOut, *, even: bool = True) -> Calibrated:
         from_where = [places[i] for i in np.nonzero(~inside)[0]]
         fitted = calibration_of(others, truth, from_where, even=even)
         others = fitted.chances(others)
-        held, limit = _held_back(held_out, fold)
-        answer[inside] = needed = choose_threshold(truth, others, held=held)["threshold"]
+        answer[inside] = choose_threshold(truth, others)["threshold"]
         triage[inside] = choose_triage_threshold(bad[truth], others[:, bad].sum(axis=1))
         chances[inside] = fitted.chances(held_out.logits[inside])
-        answered[inside] = _answered(held_out, inside, fitted, needed, limit)
-        if outside is not None:
-            unlabelled = outside.folds == fold
-            outside_answered[unlabelled] = _answered(outside, unlabelled, fitted, needed, limit)
-    return Calibrated(chances, answer, triage, answered, outside_answered)
-
-
-def _held_back(held_out: HeldOut, fold: int) -> tuple[NDArray[np.bool_] | None, float]:
-    """Return which pictures of the other folds the background class holds back, and from where."""
-    if held_out.background is None:
-        return None, math.inf
-    limit = background_threshold(held_out, without=fold)
-    return held_out.background[held_out.folds != fold] > limit, limit
-
-
-def _answered(
-    held_out: HeldOut,
-    rows: NDArray[np.bool_],
-    fitted: Calibration,
-    needed: float,
-    limit: float,
-) -> NDArray[np.bool_]:
-    sure = np.asarray(fitted.chances(held_out.logits[rows]).max(axis=1) >= needed)
-    if held_out.background is not None:
-        sure &= held_out.background[rows] <= limit
-    return sure
+    return Calibrated(chances, answer, triage)
 
 
 def cross_figures(
@@ -132,8 +93,7 @@ def cross_figures(
         ``cross_validation``: what :func:`mlcore.evaluate.evaluate` returns, with an
         ``operating_point``, of the label set's own pictures (HAM10000 pictures that only joined
         the training are left out); ``ham7_cross_validation`` where there are HAM10000 pictures in
-        it; ``slices`` of all pictures, where the root is given; ``outside``, rows as
-        :func:`mlcore.gating.measure_gates` has them, where pictures without a label were held out.
+        it; ``slices`` of all pictures, where the root is given.
     """
     whole = calibrated(key, held_out, even=even)
     own = np.array([record.source == key for record in held_out.records])
@@ -150,15 +110,6 @@ def cross_figures(
     }
     if key == "isic9" and (ham := ham_figures(held_out, whole.chances)) is not None:
         figures["ham7_cross_validation"] = ham
-    if held_out.outside is not None:
-        count = len(np.unique(held_out.folds))
-        figures["outside"] = [
-            gate_row(f"{name}, {count} folds", [ANSWER if yes else CANNOT_SAY for yes in answered])
-            for name, answered in (
-                ("own pictures", whole.answered[own]),
-                ("other skin diseases", whole.outside_answered),
-            )
-        ]
     if root is not None:
         figures["slices"] = slices(
             key,

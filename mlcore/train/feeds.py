@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mlcore.labels import label_set
 from mlcore.train.augment import augment
 from mlcore.train.frozen import PLAIN, FrozenOutputs
 from mlcore.train.pictures import UNLABELLED
@@ -162,14 +163,8 @@ def ahead(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def _targets(labels: NDArray[np.int64], recipe: Recipe) -> NDArray[np.float32]:
-    """Return one-hot rows (n, outputs).
-
-    A picture without a label is of the background class, where there is one; otherwise every label
-    counts alike.
-    """
-    count = recipe.outputs
-    if recipe.background_class:
-        return np.eye(count, dtype=np.float32)[np.where(labels == UNLABELLED, count - 1, labels)]
+    """Return one-hot rows, and rows in which every label counts alike for pictures without one."""
+    count = len(label_set(recipe.label_set).labels)
     targets = np.full((len(labels), count), 1 / count, dtype=np.float32)
     labelled = labels != UNLABELLED
     targets[labelled] = np.eye(count, dtype=np.float32)[labels[labelled]]

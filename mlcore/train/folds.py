@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from mlcore.labels import label_set
-from mlcore.train.background import split_outputs
 from mlcore.train.feeds import predict_logits
 from mlcore.train.loop import train
-from mlcore.train.pictures import indices_of
 from mlcore.train.run import RunError
 
 if TYPE_CHECKING:
@@ -39,17 +37,12 @@ class HeldOut:
         labels: (n,) indices of their labels.
         logits: (n, labels).
         folds: (n,) the fold each was held out in.
-        background: (n,) log-odds of the background class, where the recipe has one.
-        outside: the same of pictures without a label, where they were dealt into the folds too;
-            their labels are :data:`mlcore.train.pictures.UNLABELLED`.
     """
 
     records: list[Record]
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
     folds: NDArray[np.int64]
-    background: NDArray[np.float64] | None = None
-    outside: HeldOut | None = None
 
 
 def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
@@ -61,7 +54,6 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
     outputs: Path,
     seed: int,
     beside: Pictures | None = None,
-    beside_folds: Sequence[Sequence[Record]] | None = None,
     report: Any = None,
 ) -> HeldOut:
     """Train a recipe once for every fold, or go on where it was stopped.
@@ -77,26 +69,24 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
         outputs: where the outputs of frozen parts are kept.
         seed: of the runs.
         beside: pictures without a label that every fold learns from too.
-        beside_folds: how these are dealt, so that each fold holds some of them out as well; None
-            lets every fold learn from all of them.
         report: a stream for the progress (default: standard error).
 
     Raises:
         RunError: the folder holds other runs, or damaged ones.
     """
     report = report or sys.stderr
+    where = {record.name: index for index, record in enumerate(pictures.records)}
     for number, fold in enumerate(folds):
         path = _answers(folder, number)
         if not path.exists():
-            held_out, learnt = _parted(pictures, fold)
+            held_out = pictures.subset(where[record.name] for record in fold)
+            names = {record.name for record in fold}
+            others = [i for name, i in where.items() if name not in names]
             print(f"fold {number + 1} of {len(folds)}", file=report, flush=True)
-            if beside is not None:
-                dealt = [] if beside_folds is None else beside_folds[number]
-                outsiders, learnt_beside = _parted(beside, dealt)
-                held_out, learnt = held_out + outsiders, learnt + learnt_beside
+            learnt = pictures.subset(others)
             trained = train(
                 recipe,
-                learnt,
+                learnt if beside is None else learnt + beside,
                 pictures.subset([]),
                 folder=path.parent,
                 seed=seed,
@@ -105,60 +95,29 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
             )
             _save(path, held_out, predict_logits(trained.model, held_out.squares(recipe.side)))
             keras.backend.clear_session()
-    return read_folds(recipe, folds, folder, beside_folds=beside_folds)
+    return read_folds(recipe.label_set, folds, folder)
 
 
-def read_folds(
-    recipe: Recipe,
-    folds: Sequence[Sequence[Record]],
-    folder: Path,
-    *,
-    beside_folds: Sequence[Sequence[Record]] | None = None,
-) -> HeldOut:
+def read_folds(key: str, folds: Sequence[Sequence[Record]], folder: Path) -> HeldOut:
     """Return what :func:`run_folds` left in a folder.
 
     Args:
-        recipe: of the runs.
+        key: the label set.
         folds: as they were dealt for it.
         folder: of the runs.
-        beside_folds: as pictures without a label were dealt for it.
 
     Raises:
         RunError: a fold is missing, damaged, or of other pictures.
     """
-    outsiders = beside_folds or [[] for _fold in folds]
-    outputs = [
-        _load(_answers(folder, number), [*fold, *outside])
-        for number, (fold, outside) in enumerate(zip(folds, outsiders, strict=True))
-    ]
-    own = [rows[: len(fold)] for rows, fold in zip(outputs, folds, strict=True)]
-    whole = _held_out(recipe, folds, own)
-    if beside_folds is None:
-        return whole
-    others = [rows[len(fold) :] for rows, fold in zip(outputs, folds, strict=True)]
-    return replace(whole, outside=_held_out(recipe, beside_folds, others))
-
-
-def _held_out(
-    recipe: Recipe, folds: Sequence[Sequence[Record]], outputs: Sequence[NDArray[np.float32]]
-) -> HeldOut:
+    keys = label_set(key).keys
+    logits = [_load(_answers(folder, number), fold) for number, fold in enumerate(folds)]
     records = [record for fold in folds for record in fold]
-    logits, background = split_outputs(np.concatenate(outputs), recipe)
     return HeldOut(
         records,
-        indices_of(records, label_set(recipe.label_set).keys),
-        logits,
+        np.array([keys.index(record.label) for record in records], dtype=np.int64),
+        np.concatenate(logits),
         np.repeat(np.arange(len(folds)), [len(fold) for fold in folds]),
-        background,
     )
-
-
-def _parted(pictures: Pictures, fold: Sequence[Record]) -> tuple[Pictures, Pictures]:
-    """Return the pictures of a fold, in its order, and all others."""
-    where = {record.name: index for index, record in enumerate(pictures.records)}
-    names = {record.name for record in fold}
-    others = [index for name, index in where.items() if name not in names]
-    return pictures.subset(where[record.name] for record in fold), pictures.subset(others)
 
 
 def _answers(folder: Path, number: int) -> Path:

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from mlcore.evaluate import balanced_accuracy, softmax
+from mlcore.labels import label_set
 from mlcore.networks.classifier import build_trainable
-from mlcore.train.background import split_outputs
 from mlcore.train.draws import chances as chances_of
 from mlcore.train.feeds import (
     Feed,
@@ -42,8 +42,7 @@ class Trained:
     """What a run gave.
 
     Attributes:
-        model: the network with the weights of the best epoch, from pictures to its outputs: logits,
-            and that of a background class if the recipe has one.
+        model: the network with the weights of the best epoch, from pictures to logits.
         history: one dict of figures an epoch.
         best_epoch: counted from 0.
         pictures_per_second: of the training steps of this call; 0 where there were none.
@@ -232,14 +231,13 @@ class _Session:
     def _figures(self, feed: Feed, trainer: keras.Model, epoch: int) -> dict[str, float]:
         if not len(self.validation):
             return {"score": float(epoch)}
-        logits, _background = split_outputs(feed.logits(trainer), self.recipe)
-        return _validate(logits, self.validation.labels)
+        return _validate(feed.logits(trainer), self.validation.labels)
 
 
 def _network(recipe: Recipe, *, imagenet: bool = True) -> keras.Model:
     return build_trainable(
         recipe.network,
-        recipe.outputs,
+        len(label_set(recipe.label_set).labels),
         dropout=recipe.dropout,
         freeze_normalisation=recipe.freeze_normalisation,
         imagenet=imagenet,

@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 UNLABELLED = -1
 
 
-def indices_of(records: Sequence[Record], keys: Sequence[str]) -> NDArray[np.int64]:
-    """Return (n,) the index of each record's label, :data:`UNLABELLED` where it has none."""
-    indices = [UNLABELLED if r.label == NO_LABEL else keys.index(r.label) for r in records]
-    return np.array(indices, dtype=np.int64)
-
-
 class Pictures:
     """Decoded pictures of a list of records, kept in memory as the networks read them.
 
@@ -49,7 +43,10 @@ class Pictures:
         """
         self.records = list(records)
         self.arrays = [np.asarray(network_source(read_picture(r.path))) for r in records]
-        self.labels = indices_of(records, keys)
+        self.labels = np.array(
+            [UNLABELLED if r.label == NO_LABEL else keys.index(r.label) for r in records],
+            dtype=np.int64,
+        )
 
     def __len__(self) -> int:
         return len(self.records)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mlcore.labels import label_set
-
 # What recipes said once, with what it is for everything that can still be made: the runs whose mean
 # a network was.
 _RETIRED: dict[str, Any] = {"members": []}
@@ -90,12 +88,6 @@ class Recipe:
         stratum_power: instead of ``ham_share``, draw the pictures of a class that come from one
             collection of the ISIC Archive in proportion to their number to this power
             (see :mod:`mlcore.train.draws`).
-        outside_share: share of the draws that goes to photographs of other skin diseases, which
-            show no label.
-        background_class: these photographs teach a further output, so that the network can say
-            that it sees none of the labels; without, they teach it to be unsure.
-        even_labels: labels count alike when probabilities are calibrated; otherwise as often as
-            they occur.
         averaging: momentum of an exponential moving average of the weights, a step; it is the
             average that is measured and released. 0 for none.
     """
@@ -120,7 +112,6 @@ class Recipe:
     mixup: float = 0.0
     stratum_power: float | None = None
     outside_share: float = 0.0
-    background_class: bool = False
     even_labels: bool = True
     averaging: float = 0.0
 
@@ -128,11 +119,6 @@ class Recipe:
     def side(self) -> int:
         """Return the released network's input side in pixels."""
         return self.stages[-1].side
-
-    @property
-    def outputs(self) -> int:
-        """Return how many outputs the network is trained with."""
-        return len(label_set(self.label_set).labels) + self.background_class
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-ready facts."""
@@ -320,12 +306,6 @@ RECIPES = {
         ),
         _CLINICAL_FROZEN,
         replace(_CLINICAL_FROZEN, name="clinical5_lite0_exposed", outside_share=0.2),
-        replace(
-            _CLINICAL_FROZEN,
-            name="clinical5_lite0_background",
-            outside_share=0.25,
-            background_class=True,
-        ),
         replace(_linear(_CLINICAL_FROZEN), name="clinical5_linear"),
         replace(
             _CLINICAL_FROZEN,

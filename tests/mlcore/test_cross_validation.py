@@ -214,7 +214,7 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     assert set(made.metrics()["figures"]) == {"calibration", "test", "cross_validation"}
     # What the release adds to its logits comes from the folds.
     assert made.manifest["calibrated_on"] == "cross_validation"
-    held_out = read_folds(recipe, folds, folder)
+    held_out = read_folds("clinical5", folds, folder)
     expected = calibration_of(held_out.logits, held_out.labels)
     np.testing.assert_allclose(made.manifest["offsets"], expected.offsets, atol=1e-3)
     assert made.manifest["temperature"] == pytest.approx(expected.temperature, rel=1e-3)

@@ -206,7 +206,7 @@ def pair(tiny: Recipe) -> tuple[Any, Any]:
 
     trained = build_trainable("tiny", 5, dropout=0.2, freeze_normalisation=False, imagenet=False)
     scramble(trained, 5)
-    return trained, build_released(trained, "tiny", 96, 5)
+    return trained, build_released(trained, "tiny", 96)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ def test_other_weights_give_another_map(pair: tuple[Any, Any], pictures: Any) ->
     before = _outputs(released, pictures)["evidence"]
     kept = trained.get_weights()
     scramble(trained, 6)
-    after = _outputs(build_released(trained, "tiny", 96, 5), pictures)["evidence"]
+    after = _outputs(build_released(trained, "tiny", 96), pictures)["evidence"]
     trained.set_weights(kept)
     for label in range(5):
         one, other = before[..., label].ravel(), after[..., label].ravel()
@@ -266,7 +266,7 @@ def test_rounding_leaves_only_numbers_that_half_precision_has(
     from mlcore.networks.classifier import build_released, round_to_half
 
     trained, released = pair
-    rounded = build_released(trained, "tiny", 96, 5)
+    rounded = build_released(trained, "tiny", 96)
     round_to_half(rounded)
     for weight in rounded.get_weights():
         np.testing.assert_array_equal(weight, weight.astype(np.float16).astype(np.float32))
