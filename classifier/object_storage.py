@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS, _READ_SECONDS = 5, 20
 # A display copy is about a megabyte: what is larger goes through a temporary file.
 _MEMORY_BYTES = 8 * 1024 * 1024
+# How stores say it, the first where an answer has no body.
+_NO_OBJECT = frozenset({"404", "NoSuchKey"})
 
 
 class StoreError(OSError):
@@ -35,7 +37,11 @@ def _as_disk() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        msg = f"the object store failed: {type(error).__name__}"
+        code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+        if code in _NO_OBJECT:
+            # Somebody removed it since it was looked for.
+            raise FileNotFoundError(errno.ENOENT, "the object store has no such object") from error
+        msg = f"the object store failed: {type(error).__name__} {code}".strip()
         # A disk's own number for a fault that is not the caller's.
         raise StoreError(errno.EIO, msg) from error
 

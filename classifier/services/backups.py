@@ -2,7 +2,9 @@
 
 A tar file of ``database.dump`` (PostgreSQL's custom format), ``media/…`` and, last,
 ``manifest.json`` with the SHA-256 of each. Rows and files agree because the list of files and the
-dump come from one snapshot, and a stored file is never changed.
+dump come from one snapshot, and a stored file is never changed. Files come from and go to the
+storage of the settings, a folder or an object store, one after the other: an archive that was made
+with one can be restored into the other, and no more than one picture is held in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import os
 import subprocess
 import tarfile
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -31,7 +33,7 @@ from classifier.models import Clinic, Image, Patient, User
 from classifier.services.postgres_programs import connection_environment, find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 FORMAT = 1
 _DUMP, _MEDIA, _MANIFEST = "database.dump", "media/", "manifest.json"
@@ -162,6 +164,8 @@ def _add(
 ) -> None:
     reader = _Hashing(opened)
     archive.addfile(_header(name, size), reader)
+    # Only of use for reading back; with a million files it would be a gigabyte.
+    archive.members.clear()  # type: ignore[attr-defined] # the stubs leave it out
     entries[name] = {"sha256": reader.sha256.hexdigest(), "bytes": size}
 
 
@@ -196,7 +200,7 @@ def verify_backup(*, archive: Path) -> dict[str, Any]:
     manifest: dict[str, Any] | None = None
     try:
         with tarfile.open(archive, "r:") as opened:
-            for member in opened:
+            for member in _members(opened):
                 body = opened.extractfile(member) if member.isreg() else None
                 if body is None or member.name in found or manifest is not None:
                     raise BackupError(f"{archive} holds {member.name!r}, which no backup does.")  # noqa: EM102 - one place
@@ -204,7 +208,7 @@ def verify_backup(*, archive: Path) -> dict[str, Any]:
                     manifest = json.loads(body.read(_MOST_MANIFEST))
                     continue
                 digest = hashlib.sha256()
-                while chunk := body.read(_CHUNK):
+                for chunk in _chunks(body):
                     digest.update(chunk)
                 found[member.name] = {"sha256": digest.hexdigest(), "bytes": member.size}
     except (tarfile.TarError, ValueError, OSError) as error:
@@ -246,27 +250,25 @@ def restore_backup(*, archive: Path, replace: bool = False) -> Summary:
     if not replace and (held := _what_is_held()):
         msg = f"This instance holds {held}. Restore into an empty one, or give --replace."
         raise BackupError(msg)
-    with tempfile.TemporaryDirectory(prefix="restore-") as place, tarfile.open(archive) as opened:
-        dump = Path(place) / _DUMP
-        dump.touch(mode=0o600)
-        with dump.open("wb") as whole:
-            for chunk in _chunks(opened, _DUMP):
-                whole.write(chunk)
-        with connection.cursor() as cursor:
-            cursor.execute("DROP SCHEMA public CASCADE")
-            cursor.execute("CREATE SCHEMA public")
-        connection.close()
-        _run(
-            "pg_restore",
-            *("--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"),
-            *(f"--dbname={connection.settings_dict['NAME']}", str(dump)),
-        )
-        _empty_storage("")
-        names = [name for name in manifest["entries"] if name.startswith(_MEDIA)]
-        for name in names:
-            body = opened.extractfile(name)
+    names = [name for name in manifest["entries"] if name.startswith(_MEDIA)]
+    with connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE")
+        cursor.execute("CREATE SCHEMA public")
+    connection.close()
+    _empty_storage("")
+    with tarfile.open(archive, "r:") as opened:
+        for member in _members(opened):
+            body = opened.extractfile(member)
             assert body is not None  # noqa: S101 - verified above
-            default_storage.save(name.removeprefix(_MEDIA), File(body))
+            if member.name == _DUMP:
+                _run(
+                    "pg_restore",
+                    *("--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"),
+                    f"--dbname={connection.settings_dict['NAME']}",
+                    feed=_chunks(body),
+                )
+            elif member.name.startswith(_MEDIA):
+                default_storage.save(member.name.removeprefix(_MEDIA), File(body))
     missing = [name for name in _named(connection) if not default_storage.exists(name)]
     if unexplained := sorted(set(missing) - set(manifest["gone"])):
         msg = f"{len(unexplained)} files of rows are missing after all, {unexplained[0]} first."
@@ -275,9 +277,14 @@ def restore_backup(*, archive: Path, replace: bool = False) -> Summary:
     return Summary(str(manifest["made_at"]), len(names), size, len(manifest["gone"]))
 
 
-def _chunks(opened: tarfile.TarFile, name: str) -> Iterator[bytes]:
-    body = opened.extractfile(name)
-    assert body is not None  # noqa: S101 - verified before
+def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members in their order; unlike ``TarFile`` itself, keep none of them."""
+    while (member := opened.next()) is not None:
+        opened.members.clear()  # type: ignore[attr-defined] # the stubs leave it out
+        yield member
+
+
+def _chunks(body: IO[bytes]) -> Iterator[bytes]:
     while chunk := body.read(_CHUNK):
         yield chunk
 
@@ -317,8 +324,13 @@ def _empty_storage(folder: str) -> None:
         _empty_storage(os.path.join(folder, each))  # noqa: PTH118 - likewise
 
 
-def _run(program: str, *arguments: str) -> None:
+def _run(program: str, *arguments: str, feed: Iterable[bytes] = ()) -> None:
     """Run one of PostgreSQL's programs on this instance's database.
+
+    Args:
+        program: its name.
+        arguments: of its command line.
+        feed: what it reads from its standard input.
 
     Raises:
         BackupError: there is none, or it fails.
@@ -327,13 +339,25 @@ def _run(program: str, *arguments: str) -> None:
     if path is None:
         msg = f"There is no {program}. Install PostgreSQL's client programs."
         raise BackupError(msg)
-    done = subprocess.run(  # noqa: S603 - PostgreSQL's own program
-        [path, *arguments],
-        env=connection_environment(connection.settings_dict),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        msg = f"{program} failed: {done.stderr.strip()[-500:]}"
-        raise BackupError(msg)
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(  # noqa: S603 - PostgreSQL's own program
+            [path, *arguments],
+            env=connection_environment(connection.settings_dict),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        ) as process,
+    ):
+        assert process.stdin is not None  # noqa: S101 - it is a pipe
+        # One that ends early says why itself.
+        with suppress(BrokenPipeError):
+            for chunk in feed:
+                process.stdin.write(chunk)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        if process.wait() != 0:
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip()[-500:]
+            msg = f"{program} failed: {words}"
+            raise BackupError(msg)

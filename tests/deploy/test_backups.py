@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import secrets
 import subprocess
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -21,10 +24,13 @@ from django.db import connection
 from classifier.choices import Modality
 from classifier.services import backups
 from classifier.services.backups import BackupError, make_backup, restore_backup, verify_backup
+from classifier.services.erasure import erase_patient
 from classifier.services.images import add_image
 from classifier.services.postgres_programs import connection_environment
 from skinapp.runtime.supervisor import ROOT
-from tests.intake.samples import drawn, encoded
+from tests import factories
+from tests.deploy.object_store import object_store
+from tests.intake.samples import drawn, encoded, noise
 from tests.jobs.processes import database_url
 
 if TYPE_CHECKING:
@@ -32,15 +38,18 @@ if TYPE_CHECKING:
 
     from pytest_django.fixtures import Settings
 
-    from classifier.models import Image
+    from classifier.models import Image, Patient
     from tests.conftest import Cast
 
 
-def add(cast: Cast, seed: int) -> Image:
+def add(cast: Cast, seed: int, patient: Patient | None = None) -> Image:
     """Upload a picture of its own."""
     upload = SimpleUploadedFile("a.png", encoded(drawn(seed), "PNG"))
     return add_image(
-        patient=cast.patient, by=cast.owner, upload=upload, modality=Modality.DERMOSCOPY
+        patient=patient or cast.patient,
+        by=cast.owner,
+        upload=upload,
+        modality=Modality.DERMOSCOPY,
     ).image
 
 
@@ -85,10 +94,17 @@ def fresh() -> Iterator[str]:
     own.close()
 
 
-def restored(archive: Path, address: str, media: Path, *options: str) -> tuple[int, str]:
+def restored(
+    archive: Path, address: str, media: Path, *options: str, **more: str
+) -> tuple[int, str]:
     """Run ``manage.py restore`` as an instance of its own."""
+    return managed(address, media, "restore", str(archive), *options, **more)
+
+
+def managed(address: str, media: Path, *arguments: str, **more: str) -> tuple[int, str]:
+    """Run a ``manage.py`` command as an instance of its own."""
     done = subprocess.run(
-        [sys.executable, "manage.py", "restore", str(archive), *options],
+        [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env=os.environ
         | {
@@ -96,7 +112,8 @@ def restored(archive: Path, address: str, media: Path, *options: str) -> tuple[i
             "SECRET_KEY": "only-for-tests-" + "z" * 40,
             "DATABASE_URL": address,
             "MEDIA_ROOT": str(media),
-        },
+        }
+        | more,
         capture_output=True,
         text=True,
         check=False,
@@ -148,6 +165,87 @@ def test_a_backup_comes_back_whole_into_a_fresh_instance(
     assert not (tmp_path / "second.tar").exists()
     with pytest.raises(CommandError, match="exists already"):
         call_command("backup", str(archive))
+
+
+@pytest.mark.timeout(300)
+def test_an_object_stores_pictures_are_in_the_archive_too(
+    transactional_db: None,
+    cast: Cast,
+    settings: Settings,
+    tmp_path: Path,
+    fresh: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a backup is made people upload and erase; it is restored to a bucket and a folder."""
+    with object_store("images", "restored") as store:
+        settings.STORAGES = settings.STORAGES | {"default": store.backend("images")}
+        kept = [add(cast, seed) for seed in (1, 2)]
+        # Larger than what is held in memory of one picture.
+        large = noise(1, 9 * 1024 * 1024)
+        default_storage.delete(str(kept[0].display.name))
+        default_storage.save(str(kept[0].display.name), ContentFile(large))
+        with default_storage.open(str(kept[0].display.name)) as opened:
+            # On the disk by now, as every large one while it is copied.
+            spooled: Any = opened.file
+            assert spooled._rolled
+        leaving = factories.make_patient(cast.clinic, cast.owner)
+        erased = add(cast, 4, leaving)
+        before = store.objects("images")
+        assert len(before) == 9
+        real = backups._run
+
+        def meanwhile(program: str, *arguments: str) -> None:
+            """The database is dumped; its pictures are still to be fetched."""
+            real(program, *arguments)
+            add(cast, 3)
+            erase_patient(
+                patient_key=leaving.pk,
+                by=cast.administrator,
+                reason="asked for it",
+                confirmation=leaving.record_number,
+            )
+
+        monkeypatch.setattr(backups, "_run", meanwhile)
+        archive = tmp_path / "archive.tar"
+        summary = make_backup(target=archive)
+        assert (summary.files, summary.gone) == (6, 3)
+        whole = {
+            name: data
+            for name, data in before.items()
+            if any(name.startswith(f"images/{key[:2]}/{key[2:4]}/{key}") for key in keys(kept))
+        }
+        assert len(whole) == 6
+
+        media = tmp_path / "elsewhere"
+        bucket = store.environment("restored")
+        status, said = restored(archive, fresh, media, **bucket)
+        assert status == 0, said
+        assert "3 files of patients who were erased meanwhile" in said
+        assert store.objects("restored") == whole
+        assert not media.exists()
+
+        # The same archive into a folder; its rows name what lies there, but for the erased ones.
+        status, said = restored(archive, fresh, media, "--replace")
+        assert status == 0, said
+        assert files_of(media) == {
+            name: hashlib.sha256(data).hexdigest() for name, data in whole.items()
+        }
+        assert store.objects("restored") == whole
+        _status, said = managed(fresh, media, "check_integrity", "--json")
+        faults = [
+            (found["code"], found["subject"])
+            for found in json.JSONDecoder().raw_decode(said)[0]["findings"]
+        ]
+        assert {code for code, subject in faults if str(erased.pk) in subject} == {"file_missing"}
+        # Its bytes were changed by this test, past the row.
+        others = [(code, subject) for code, subject in faults if str(erased.pk) not in subject]
+        assert [code for code, _subject in others] == ["file_changed"]
+        assert str(kept[0].pk) in others[0][1]
+
+
+def keys(images: list[Image]) -> list[str]:
+    """Return the identifiers of images as text."""
+    return [str(image.pk) for image in images]
 
 
 def rewritten(source: Path, target: Path, change: Any) -> Path:

@@ -49,3 +49,8 @@ class Command(BaseCommand):
             f"Restored the database and {summary.files} files of {summary.made_at}. "
             "Everybody's sessions are those of that moment."
         )
+        if summary.gone:
+            self.stdout.write(
+                f"{summary.gone} files of patients who were erased meanwhile are not there: erase "
+                "these patients again, as everybody who was erased since."
+            )
