@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mlcore.drawing import draw_clinical
 from mlcore.labels import label_set
 from mlcore.train.recipes import RECIPES, Augmentation, Recipe, Stage
 from mlcore.train.run import Run
+from tests.mlcore.audited import clean_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +123,18 @@ def made(
         patched.setattr("mlcore.figures.bootstrap.REPLICATES", 100)
         assert main([str(argument) for argument in arguments]) == 0
     return load_release(releases / "clinical5" / "1.0.0")
+
+
+@pytest.fixture(scope="session")
+def clean_image_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with nothing wrong; never write into it."""
+    return clean_set(tmp_path_factory.mktemp("clean"))
+
+
+@pytest.fixture
+def image_set(clean_image_set: Path, tmp_path: Path) -> Path:
+    """Return a copy of the clean folder, to plant a fault in."""
+    return shutil.copytree(clean_image_set, tmp_path / "set")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

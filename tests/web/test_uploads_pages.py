@@ -10,61 +10,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from classifier.choices import Role
-from classifier.models import Analysis, AuditEvent, Image, Lesion, Membership, Patient
-from tests import factories
+from classifier.models import Analysis, Image, Lesion
 from tests.web.answered import bare_image
-from tests.web.answers import text_of
-from tests.web.test_uploads_service import picture_bytes, stored_files
+from tests.web.sending import HTML_ONLY, JSON, PDF, assert_nothing_stored, photo, send
+from tests.web.uploaded import picture_bytes, stored_files
 
 if TYPE_CHECKING:
     from django.conf import LazySettings
 
     from classifier.models import User
     from tests.conftest import Cast
-
-JSON = {"headers": {"accept": "application/json"}}
-HTML_ONLY = {"headers": {"accept": "text/html"}}
-PDF = b"%PDF-1.7 not a picture"
-NEW_PATIENT = {
-    "record_number": "MRN-8001",
-    "name": "Nora New",
-    "date_of_birth": "",
-    "sex": "unknown",
-    "skin_type": "unknown",
-    "notes": "",
-}
-
-
-def photo(seed: int = 1, name: str = "photo.jpg") -> SimpleUploadedFile:
-    """Return a drawn photograph."""
-    return SimpleUploadedFile(name, picture_bytes(seed))
-
-
-def send(client: Client, patient: Patient, *files: Any, how: Any = None, **fields: Any) -> Any:
-    """Post the upload form of a patient."""
-    data = {"images": list(files), "modality": "dermoscopy"} | fields
-    return client.post(reverse("image_upload", args=[patient.pk]), data, **(how or HTML_ONLY))
-
-
-def send_new(client: Client, *files: Any, how: Any = None, **fields: Any) -> Any:
-    """Post the form that registers a patient with their first images."""
-    data = NEW_PATIENT | {"images": list(files), "modality": "clinical", "key": uuid.uuid4()}
-    return client.post(reverse("analysis_new"), data | fields, **(how or HTML_ONLY))
-
-
-def assert_nothing_stored(settings: LazySettings) -> None:
-    """Assert that an upload left neither a row nor a file."""
-    assert not Image.objects.exists()
-    assert not Analysis.objects.exists()
-    assert not Lesion.objects.exists()
-    assert not AuditEvent.objects.exists()
-    assert stored_files(settings) == []
 
 
 # --- The way without a script ------------------------------------------------------------------
@@ -274,159 +233,6 @@ def test_an_upload_costs_a_bounded_number_of_queries(cast: Cast) -> None:
     with CaptureQueriesContext(connection) as later:
         send(client, cast.patient, photo(3))
     assert len(one) == len(later) <= 24
-
-
-# --- Who may ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("who", ["stranger", "superuser"])
-def test_a_strangers_patient_takes_nothing_and_says_nothing(
-    cast: Cast, settings: LazySettings, who: str
-) -> None:
-    client = cast.client_of(getattr(cast, who))
-    there = send(client, cast.patient, photo())
-    absent = client.post(reverse("image_upload", args=[uuid.uuid4()]), {"modality": "clinical"})
-    assert there.status_code == absent.status_code == 404
-    assert text_of(there) == text_of(absent)
-    assert_nothing_stored(settings)
-
-
-def test_a_reader_is_told_that_they_may_only_look(cast: Cast, settings: LazySettings) -> None:
-    client = cast.client_of(cast.read_only)
-    for response in (send(client, cast.patient, photo()), send_new(client, photo())):
-        assert response.status_code == 403
-        assert "Your role in this clinic lets you look" in response.content.decode()
-    assert_nothing_stored(settings)
-
-
-def test_a_superuser_without_a_clinic_is_told_what_is_missing(cast: Cast) -> None:
-    response = cast.client_of(cast.superuser).get(reverse("analysis_new"))
-    assert response.status_code == 403
-    assert "You belong to no clinic yet." in response.content.decode()
-
-
-def test_nobody_signed_in_is_sent_to_the_sign_in(cast: Cast, settings: LazySettings) -> None:
-    for response in (
-        send(Client(), cast.patient, photo()),
-        send(Client(), cast.patient, photo(), how=JSON),
-        send_new(Client(), photo()),
-    ):
-        assert response["Location"].startswith(reverse("account_login"))
-    assert_nothing_stored(settings)
-
-
-def test_uploads_need_the_browsers_token(cast: Cast, settings: LazySettings) -> None:
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(cast.owner, backend="django.contrib.auth.backends.ModelBackend")
-    assert send(client, cast.patient, photo()).status_code == 403
-    assert send_new(client, photo()).status_code == 403
-    assert_nothing_stored(settings)
-    page = client.get(reverse("image_upload", args=[cast.patient.pk]))
-    token = str(page.context["csrf_token"])
-    assert send(client, cast.patient, photo(), csrfmiddlewaretoken=token).status_code == 302
-
-
-def test_an_archived_patient_refuses_with_a_sentence(cast: Cast, settings: LazySettings) -> None:
-    Patient.objects.update(archived=True)
-    client = cast.client_of(cast.owner)
-    page = client.get(reverse("image_upload", args=[cast.patient.pk]))
-    assert "This patient is archived." in page.content.decode()
-    assert "data-upload-send" not in page.content.decode()
-    refused = send(client, cast.patient, photo())
-    assert refused.status_code == 422
-    assert "This patient is archived." in refused.content.decode()
-    answer = send(client, cast.patient, photo(), how=JSON)
-    assert answer.status_code == 422
-    assert "archived" in json.loads(answer.content)["errors"]["__all__"][0]
-    assert_nothing_stored(settings)
-
-
-def test_a_lesion_of_another_patient_cannot_be_chosen(cast: Cast, settings: LazySettings) -> None:
-    other = factories.make_patient(cast.clinic, cast.owner)
-    lesion = Lesion.objects.create(
-        clinic=cast.clinic, patient=other, label="Theirs", created_by=cast.owner
-    )
-    response = send(cast.client_of(cast.owner), cast.patient, photo(), lesion=str(lesion.pk))
-    assert response.status_code == 422
-    assert stored_files(settings) == []
-
-
-# --- A new patient with their first images -------------------------------------------------------
-
-
-def test_one_form_registers_the_patient_and_sends_the_images(cast: Cast) -> None:
-    response = send_new(
-        cast.client_of(cast.owner), photo(), lesion_label="Nose", lesion_site="face"
-    )
-    patient = Patient.objects.get(name="Nora New")
-    analysis = Analysis.objects.get()
-    assert response["Location"] == analysis.get_absolute_url()
-    assert (analysis.patient, analysis.image.lesion) == (patient, Lesion.objects.get())
-    assert analysis.modality == "clinical"
-    assert patient.clinic == cast.clinic
-
-
-def test_each_file_of_the_script_finds_the_same_new_patient(cast: Cast) -> None:
-    client = cast.client_of(cast.owner)
-    key = uuid.uuid4()
-    for seed in (1, 2, 3):
-        answer = send_new(client, photo(seed), how=JSON, key=key)
-        assert answer.status_code == 200
-    patient = Patient.objects.get(name="Nora New")
-    assert Analysis.objects.filter(patient=patient).count() == 3
-
-
-def test_a_taken_number_is_refused_and_nothing_is_stored(
-    cast: Cast, settings: LazySettings
-) -> None:
-    client = cast.client_of(cast.owner)
-    number = cast.patient.record_number
-    page = send_new(client, photo(), record_number=number)
-    assert page.status_code == 422
-    assert "already has a patient with this number" in page.content.decode()
-    answer = send_new(client, photo(), record_number=number, how=JSON)
-    assert list(json.loads(answer.content)["errors"]) == ["record_number"]
-    assert Patient.objects.count() == 1
-    assert_nothing_stored(settings)
-
-
-def test_errors_of_both_halves_come_together(cast: Cast, settings: LazySettings) -> None:
-    answer = send_new(cast.client_of(cast.owner), name="", modality="", how=JSON)
-    assert answer.status_code == 422
-    assert set(json.loads(answer.content)["errors"]) == {"name", "modality", "images"}
-    assert_nothing_stored(settings)
-
-
-def test_a_refused_first_image_registers_nobody(cast: Cast, settings: LazySettings) -> None:
-    page = send_new(
-        cast.client_of(cast.owner), SimpleUploadedFile("scan.pdf", PDF), lesion_label="Nose"
-    )
-    assert page.status_code == 415
-    assert 'value="Nora New"' in page.content.decode()
-    assert Patient.objects.count() == 1
-    assert_nothing_stored(settings)
-
-
-def test_a_half_refused_form_goes_on_with_the_registered_patient(cast: Cast) -> None:
-    page = send_new(cast.client_of(cast.owner), photo(), SimpleUploadedFile("scan.pdf", PDF))
-    patient = Patient.objects.get(name="Nora New")
-    assert page.status_code == 415
-    assert reverse("image_upload", args=[patient.pk]) in page.content.decode()
-    assert "scan.pdf" in page.content.decode()
-    assert Image.objects.get().patient == patient
-
-
-def test_a_member_of_two_clinics_says_which(cast: Cast, settings: LazySettings) -> None:
-    Membership.objects.create(user=cast.owner, clinic=cast.other_clinic, role=Role.CLINICIAN)
-    client = cast.client_of(cast.owner)
-    assert list(json.loads(send_new(client, photo(), how=JSON).content)["errors"]) == ["clinic"]
-    assert_nothing_stored(settings)
-    send_new(client, photo(), clinic=cast.other_clinic.pk)
-    assert Image.objects.get().clinic == cast.other_clinic
-    # A member of the other clinic sees it, the first clinic's colleague does not.
-    address = Analysis.objects.get().patient.get_absolute_url()
-    assert cast.client_of(cast.stranger).get(address).status_code == 200
-    assert cast.client_of(cast.colleague).get(address).status_code == 404
 
 
 # --- What a name may do --------------------------------------------------------------------------

@@ -5,69 +5,29 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-import uuid
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.files.storage import FileSystemStorage
-from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 from PIL import ExifTags
 from PIL import Image as Pillow
 
 from classifier import intake
 from classifier.choices import Modality, State
-from classifier.models import Analysis, AuditEvent, Image, Lesion, Patient, Transition
-from classifier.services import audit
+from classifier.models import Analysis, AuditEvent, Image, Lesion, Transition
 from classifier.services import images as service
 from classifier.services.analyses import cancel_analysis
 from classifier.services.errors import RuleError
-from classifier.services.images import add_image, add_images
-from classifier.services.patients import NewLesion, NewPatient
-from mlcore.drawing import draw_dermoscopy
+from classifier.services.images import add_image
 from tests import factories
+from tests.web.uploaded import picture_bytes, stored_files, upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django.conf import LazySettings
 
     from tests.conftest import Cast
-
-LATITUDE = (51.0, 28.0, 38.123)
-
-
-def picture_bytes(seed: int = 1, *, exif: bool = False, kind: str = "JPEG") -> bytes:
-    """Return a drawn picture; with ``exif`` it tells where and when it was taken, and by what."""
-    picture = draw_dermoscopy("nevus", seed=seed, size=(400, 300))
-    details = Pillow.Exif()
-    if exif:
-        details[ExifTags.Base.Make] = "TELLTALE CAMERA"
-        details[ExifTags.Base.ImageDescription] = "PATIENT NAME HERE"
-        details.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:02:29 13:45:10"
-        details.get_ifd(ExifTags.IFD.GPSInfo).update(
-            {
-                ExifTags.GPS.GPSLatitudeRef: "N",
-                ExifTags.GPS.GPSLatitude: LATITUDE,
-                ExifTags.GPS.GPSMapDatum: "TELLTALE DATUM",
-            }
-        )
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, exif=details)
-    return buffer.getvalue()
-
-
-def upload(data: bytes | None = None, name: str = "photo.jpg") -> SimpleUploadedFile:
-    """Return an upload as Django hands it to a view."""
-    return SimpleUploadedFile(name, picture_bytes() if data is None else data)
-
-
-def stored_files(settings: LazySettings) -> list[Path]:
-    """Return every file below the media folder."""
-    return [path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file()]
 
 
 def test_an_image_is_stored_queued_and_recorded(cast: Cast, settings: LazySettings) -> None:
@@ -274,142 +234,6 @@ def test_two_people_sending_the_same_bytes_at_once_make_one_record(
     assert len(stored_files(settings)) == 3
 
 
-# --- Nothing is left behind --------------------------------------------------------------------
-
-
-def _break_storage(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Let the disk fill up while the file after ``after`` whole ones is being written."""
-    from classifier.storage import PrivateFileSystemStorage
-
-    real: Callable[..., str] = vars(FileSystemStorage)["_save"]
-    written = 0
-
-    def full(self: PrivateFileSystemStorage, name: str, content: Any) -> str:
-        nonlocal written
-        if written == after:
-            path = Path(self.path(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"half")
-            msg = "No space left on device"
-            raise OSError(28, msg)
-        written += 1
-        return real(self, name, content)
-
-    monkeypatch.setattr(PrivateFileSystemStorage, "_save", full, raising=False)
-
-
-def _break_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
-        msg = "the database went away"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr(Image, "save", refuse)
-
-
-def _break_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_kwargs: Any) -> NoReturn:
-        msg = "no queue"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr(service, "request_analysis", refuse)
-
-
-def _break_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = audit.record
-
-    def refuse(**kwargs: Any) -> Any:
-        if kwargs["action"] == "image.added":
-            msg = "no audit"
-            raise RuntimeError(msg)
-        return real(**kwargs)
-
-    monkeypatch.setattr(audit, "record", refuse)
-
-
-@pytest.mark.parametrize(
-    "break_it",
-    [
-        pytest.param(lambda patch: _break_storage(patch, 0), id="first file"),
-        pytest.param(lambda patch: _break_storage(patch, 1), id="second file"),
-        pytest.param(lambda patch: _break_storage(patch, 2), id="third file"),
-        pytest.param(_break_row, id="row"),
-        pytest.param(_break_job, id="job"),
-        pytest.param(_break_audit, id="audit"),
-    ],
-)
-def test_a_failure_at_any_step_leaves_no_row_and_no_file(
-    cast: Cast,
-    settings: LazySettings,
-    monkeypatch: pytest.MonkeyPatch,
-    break_it: Callable[[pytest.MonkeyPatch], None],
-) -> None:
-    with monkeypatch.context() as patch:
-        break_it(patch)
-        with pytest.raises((OSError, RuntimeError)):
-            add_image(
-                patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL
-            )
-    assert stored_files(settings) == []
-    assert not Image.objects.exists()
-    assert not Analysis.objects.exists()
-    assert not AuditEvent.objects.exists()
-    # And the very same upload works once the fault is gone.
-    add_image(patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL)
-    assert len(stored_files(settings)) == 3
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_process_stopped_after_the_commit_keeps_the_files(
-    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop() -> NoReturn:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("classifier.services.analyses.wake_worker", stop)
-        with pytest.raises(KeyboardInterrupt):
-            add_image(
-                patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL
-            )
-    image = Image.objects.get()
-    assert len(stored_files(settings)) == 3
-    assert image.display.storage.exists(image.display.name or "")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_commit_that_fails_leaves_no_file(
-    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse() -> NoReturn:
-        msg = "connection lost at commit"
-        raise OperationalError(msg)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(connection, "_commit", refuse)
-        with pytest.raises(OperationalError):
-            add_image(
-                patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL
-            )
-    assert stored_files(settings) == []
-    assert not Image.objects.exists()
-
-
-def test_the_picture_is_looked_at_outside_the_transaction(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outside = len(connection.savepoint_ids)
-    depths: list[int] = []
-    real = intake.accept
-
-    def watched(sent: Any) -> intake.Accepted:
-        depths.append(len(connection.savepoint_ids))
-        return real(sent)
-
-    monkeypatch.setattr(intake, "accept", watched)
-    add_image(patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL)
-    assert depths == [outside]
-
-
 # --- Rules -------------------------------------------------------------------------------------
 
 
@@ -454,97 +278,3 @@ def test_a_lesion_of_another_patient_is_refused(cast: Cast, settings: LazySettin
             lesion=lesion,
         )
     assert stored_files(settings) == []
-
-
-def _new(cast: Cast, **extra: Any) -> NewPatient:
-    facts: dict[str, Any] = {
-        "key": uuid.uuid4(),
-        "clinic": cast.clinic,
-        "record_number": "N1",
-        "name": "New",
-    }
-    return NewPatient(**(facts | extra))
-
-
-def test_a_new_patient_is_registered_only_with_a_fit_image(cast: Cast) -> None:
-    new = _new(cast)
-    outcome = add_images(
-        patient=new,
-        by=cast.owner,
-        uploads=[upload(b"no picture"), upload(b"")],
-        modality="clinical",
-        lesion=NewLesion(label="Mole"),
-    )
-    assert outcome.patient is None
-    assert len(outcome.refused) == 2
-    assert not Patient.objects.filter(name="New").exists()
-    assert not Lesion.objects.exists()
-    outcome = add_images(
-        patient=new,
-        by=cast.owner,
-        uploads=[upload(b"no picture"), upload()],
-        modality="clinical",
-        lesion=NewLesion(label="Mole", body_site="back"),
-    )
-    assert outcome.patient == Patient.objects.get(name="New")
-    assert [bool(file.refusal) for file in outcome.files] == [True, False]
-    assert outcome.added[0].image.lesion == Lesion.objects.get(label="Mole", body_site="back")
-
-
-def test_a_form_sent_twice_registers_one_patient_and_one_lesion(cast: Cast) -> None:
-    new = _new(cast)
-    for seed in (1, 2, 1):
-        add_images(
-            patient=new,
-            by=cast.owner,
-            uploads=[upload(picture_bytes(seed))],
-            modality="clinical",
-            lesion=NewLesion(label="Mole"),
-        )
-    patient = Patient.objects.get(name="New")
-    assert patient.pk == new.key
-    assert Image.objects.filter(patient=patient, lesion__label="Mole").count() == 2
-    assert Lesion.objects.count() == 1
-
-
-def test_somebody_elses_key_opens_nothing(cast: Cast) -> None:
-    for who, clinic in ((cast.stranger, cast.other_clinic), (cast.colleague, cast.clinic)):
-        new = _new(cast, key=cast.patient.pk, clinic=clinic)
-        with pytest.raises(RuleError, match="out of date"):
-            add_images(patient=new, by=who, uploads=[upload()], modality="clinical")
-    assert not Image.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_files_of_one_form_arriving_at_once_register_one_patient(cast: Cast) -> None:
-    new = _new(cast)
-    start = threading.Barrier(2, timeout=20)
-    results: list[Any] = []
-
-    def send(seed: int) -> None:
-        try:
-            data = picture_bytes(seed)
-            start.wait()
-            results.append(
-                add_images(
-                    patient=new,
-                    by=cast.owner,
-                    uploads=[upload(data)],
-                    modality="clinical",
-                    lesion=NewLesion(label="Mole"),
-                )
-            )
-        except BaseException as error:  # noqa: BLE001 - the test reports it
-            results.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=send, args=(seed,)) for seed in (1, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    assert [len(result.added) for result in results] == [1, 1]
-    assert Patient.objects.filter(name="New").count() == 1
-    assert Lesion.objects.count() == 1
-    assert Image.objects.count() == 2
