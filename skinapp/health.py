@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import shutil
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -111,10 +113,27 @@ class QueueAge(DatabaseCheck):
             raise ServiceUnavailable(msg)
 
 
+@dataclasses.dataclass
+class DiskSpace(HealthCheck):  # type: ignore[misc]  # as above
+    """There is room for more images; an object store has its own alarm."""
+
+    def run(self) -> None:
+        """Ask the file system on which images lie."""
+        if settings.MEDIA_S3_BUCKET:
+            return
+        place = Path(settings.MEDIA_ROOT).absolute()
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free
+        if free < settings.DISK_ALARM_BYTES:
+            msg = f"{free // 1024**2} MB are free where images are stored"
+            raise ServiceUnavailable(msg)
+
+
 class ReadyView(HealthCheckView):  # type: ignore[misc]  # as above
     """Runs the checks and answers in JSON: 200 when all are well, 503 otherwise."""
 
-    checks = (Database, Broker, ActiveModels, QueueAge)
+    checks = (Database, Broker, ActiveModels, QueueAge, DiskSpace)
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ARG002 - the library's signature
         """Run every check and say of each by name whether it is well.

@@ -250,6 +250,12 @@ ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 MFA_ADAPTER = "classifier.accounts.SealingAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Skinapp"
+MFA_FORMS = {
+    "add_webauthn": "classifier.forms.security_keys.AddKeyForm",
+    "edit_webauthn": "classifier.forms.security_keys.RenameKeyForm",
+    "authenticate_webauthn": "classifier.forms.security_keys.SecondStepKeyForm",
+    "reauthenticate_webauthn": "classifier.forms.security_keys.ConfirmingKeyForm",
+}
 # Asked of whoever may enter the admin panel; a clinic may ask it of everybody who works there.
 SECOND_FACTOR_FOR_STAFF = True
 # Seal the secrets of second factors, newest first; without any, SECRET_KEY and its fallbacks do.
@@ -321,6 +327,8 @@ STORAGES = {
     "default": _IMAGES,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# With less room than this for images, /readyz raises the alarm: about 2 000 more are stored.
+DISK_ALARM_BYTES = env.int("DISK_ALARM_BYTES", default=2 * 1024**3)
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "skinapp.uploads.TidyFileUploadHandler",

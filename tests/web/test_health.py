@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
     from tests.conftest import Cast
 
-ALL_WELL = {"Database": "ok", "Broker": "ok", "ActiveModels": "ok", "QueueAge": "ok"}
+ALL_WELL = dict.fromkeys(("Database", "Broker", "ActiveModels", "QueueAge", "DiskSpace"), "ok")
+
+
+@pytest.fixture(autouse=True)
+def _roomy(settings: Settings) -> None:
+    """Whatever the disk of this machine has left."""
+    settings.DISK_ALARM_BYTES = 0
 
 
 @pytest.fixture
@@ -61,6 +67,17 @@ def test_ready_when_everything_is_there(well: None) -> None:
 def test_the_answer_is_the_same_whatever_is_asked_for(well: None, query: str, accept: str) -> None:
     response = Client().get(f"{reverse('readyz')}?{query}", headers={"accept": accept})
     assert (response.status_code, response.json()) == (200, ALL_WELL)
+
+
+def test_the_alarm_rings_before_the_disk_is_full(
+    well: None, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DISK_ALARM_BYTES = 1 << 60
+    assert readyz() == (503, ALL_WELL | {"DiskSpace": "failing"})
+    assert "MB are free where images are stored" in caplog.text
+    # An object store's room is not this machine's.
+    settings.MEDIA_S3_BUCKET = "images"
+    assert readyz() == (200, ALL_WELL)
 
 
 def test_not_ready_without_a_database(

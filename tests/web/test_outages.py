@@ -13,20 +13,21 @@ from django.conf import settings as running
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 from django.db.backends.signals import connection_created
+from django.test import Client
 from django.urls import reverse
 from PIL import Image as Pillow
 
 from classifier.models import Analysis, AuditEvent, Image, Patient
 from skinapp import databases
+from tests import factories
 from tests.intake.samples import noise
-from tests.web.test_uploads_service import stored_files
+from tests.web.uploaded import stored_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from django.conf import LazySettings
-    from django.test import Client
 
     from tests.conftest import Cast
 
@@ -214,3 +215,22 @@ def test_nobody_waits_long_for_a_lock_or_a_statement(
         other.close()
         connection.close()
     assert client.get(address).status_code == 200
+
+
+def test_without_redis_nobody_signs_in_and_everybody_works_on(
+    cast: Cast, settings: LazySettings
+) -> None:
+    """Wrong passwords could not be counted; whoever is in stays in, and uploads are kept."""
+    signed_in = client_of(cast)
+    nobody = Client(raise_request_exception=False)
+    gone = {"LOCATION": "redis://127.0.0.1:1/0"}
+    settings.CACHES = {"default": settings.CACHES["default"] | gone}
+    page = reverse("account_login")
+    assert nobody.get(page).status_code == 200
+    fields = {"login": cast.owner.email, "password": factories.PASSWORD}
+    refused = nobody.post(page, fields)
+    assert (refused.status_code, refused["Retry-After"]) == (503, "60")
+    for name in ("worklist", "history", "patient_list"):
+        assert signed_in.get(reverse(name)).status_code == 200
+    assert send(cast, photo(1)).status_code == 302
+    assert Image.objects.count() == 1
