@@ -20,7 +20,6 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=usual.images)
     parser.add_argument("--times", type=int, default=usual.times, help="each damage so often")
     parser.add_argument("--seed", type=int, default=usual.seed)
-    parser.add_argument("--limit-ms", type=float, default=usual.limit_ms, help="bound of p95")
     parser.add_argument("--releases", type=Path, help="other networks than the shipped ones")
     parser.add_argument("--no-mount", action="store_true", help="fill no real disk")
     chosen = parser.parse_args()
@@ -31,7 +30,6 @@ def main() -> int:
             images=chosen.images,
             times=chosen.times,
             seed=chosen.seed,
-            limit_ms=chosen.limit_ms,
             releases=chosen.releases,
             mount=not chosen.no_mount,
         )

@@ -31,6 +31,7 @@ class Outcome:
         seen: milliseconds from sending a request to its answer, outages included.
         outages: for how many seconds web or the database was down by our hand, each time.
         limit_ms: the bound of p95.
+        slowness: how much longer work took than it needed of a processor's time.
         limit_after: the bound of requests that met an outage, in seconds after its end.
         uploading: seconds until the last upload was accepted.
         settled: seconds until the last analysis was final.
@@ -51,6 +52,7 @@ class Outcome:
     seen: list[float]
     outages: list[float]
     limit_ms: float
+    slowness: float
     limit_after: float
     uploading: float
     settled: float
@@ -82,6 +84,7 @@ def table(outcome: Outcome) -> str:
         ("web's own time for an upload: median, p95, max", _times(outcome.posts)),
         ("web's own time for a page: median, p95, max", _times(outcome.pages)),
         ("as the client saw it, outages included", _times(outcome.seen)),
+        ("work took longer than it needed of a processor", f"{outcome.slowness:.1f} times"),
         ("bound of p95 outside the outages", f"{outcome.limit_ms:.0f} ms"),
         ("web or the database down by our hand", _lengths(outcome.outages)),
         ("bound of an answer or a refusal after that", f"{outcome.limit_after:.0f} s"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.chaos import Clock
 from bench.chaos.doubles import sent_message
 from bench.chaos.faults import KINDS, schedule
 from bench.chaos.uploads import Exchange
 from bench.chaos.verdict import Row, answers_of, count, kept_waiting, outside, percentile
 from bench.memory import trend_of
+from bench.yardstick import measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +103,14 @@ def test_webs_own_times_are_read_from_its_log(tmp_path: Path) -> None:
     assert outside([page, upload], [(began + 1.5, began + 3)]) == [page]
     assert percentile(range(1, 101), 0.95) == 96
     assert percentile([], 0.95) == 0
+
+
+def test_the_bound_grows_with_a_busy_machine_but_not_for_ever() -> None:
+    bounds = [Clock(1, 1, slowness).limit_ms for slowness in (1.0, 2.5, 8.0, 50.0)]
+    assert bounds == [3000, 4500, 10000, 10000]
+    end = threading.Event()
+    end.set()
+    assert measure(end) > 0.9
 
 
 def test_whoever_met_an_outage_must_know_soon_after_it() -> None:

@@ -15,7 +15,7 @@ from tests.jobs.tiny_releases import write_tiny_release
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_hundred_uploads_survive_every_kind_of_damage(
     tiny_networks: Path, tmp_path: Path
 ) -> None:
