@@ -1,7 +1,7 @@
 /* A question that the page asks by itself may meet a server that is away for a moment: the
    [data-unanswered] notice says so until a question is answered again, and a [data-poll] element
    asks once more, after as many seconds as the server named. */
-const AGAIN_SECONDS = 10;
+const AGAIN_SECONDS = 5;
 const notice = document.querySelector("[data-unanswered]");
 
 const failed = (event) => {
