@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -38,6 +39,15 @@ class ClosedSignupAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 - allauth's signature
         """Return False: accounts are made in the admin panel."""
         return False
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:  # noqa: ARG002 - allauth's signature
+        """Return what failed attempts on an account are counted by: its address, and no more.
+
+        allauth's own adds the host that the request names, port included: whoever changes the
+        port with each guess would never be stopped.
+        """
+        login = str(credentials.get("email", ""))
+        return unicodedata.normalize("NFKC", login).casefold().strip()
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that attempts are counted by.

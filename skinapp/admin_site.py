@@ -12,6 +12,7 @@ from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import BadRequest
 from django.http import HttpResponseRedirect
 from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
@@ -69,6 +70,9 @@ class SkinappAdminSite(AdminSite):
         guarded = super().admin_view(view, cacheable)
 
         def confirmed(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if "%00" in request.META.get("QUERY_STRING", "") or "\x00" in request.path_info:
+                # The stock lists hand filters on as they are, and PostgreSQL knows no such letter.
+                raise BadRequest(_t("The address holds a character that no text can hold."))
             if self.has_permission(request) and _must_confirm(request):
                 if request.method in _READING:
                     raise ReauthenticationRequired

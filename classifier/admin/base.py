@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.utils.functional import cached_property
@@ -22,6 +25,8 @@ M = TypeVar("M", bound=Model)
 
 # Nobody pages further than this by hand; counting further would scan the table.
 MOST_COUNTED = 10_000
+# Characters of a UUID; no number that a key can be has more.
+_LONGEST_KEY = 36
 
 
 class CappedPaginator(Paginator[M]):
@@ -32,6 +37,39 @@ class CappedPaginator(Paginator[M]):
         """Return the number of rows, at most ``MOST_COUNTED``."""
         rows: Any = self.object_list
         return int(rows.order_by()[:MOST_COUNTED].count())
+
+
+class SteadyAutocomplete(AutocompleteSelect):
+    """Shows a form again whatever was sent in the place of a row's key.
+
+    The stock widget looks the value up as it came, and fails over one that is no key.
+    """
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """Return the chosen rows as options; what can be no key is none."""
+        related: Any = self.field.remote_field
+        key = related.model._meta.pk
+        possible = []
+        for chosen in value:
+            with suppress(ValidationError, ValueError, OverflowError):
+                if len(str(chosen)) <= _LONGEST_KEY and key.to_python(chosen or None) is not None:
+                    possible.append(chosen)
+        return super().optgroups(name, possible, attr)
+
+
+class SteadyAutocompleteMixin:
+    """Gives ``autocomplete_fields`` the widget above."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Return the form's field."""
+        panel: Any = self
+        if db_field.name in panel.get_autocomplete_fields(request):
+            kwargs.setdefault(
+                "widget",
+                SteadyAutocomplete(db_field, panel.admin_site, using=kwargs.get("using")),
+            )
+        stock: Any = super()
+        return stock.formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 class RecordAdmin(admin.ModelAdmin[M]):

@@ -14,18 +14,27 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from classifier.admin.base import CappedPaginator, RecordAdmin, person
+from classifier.admin.base import (
+    CappedPaginator,
+    RecordAdmin,
+    SteadyAutocompleteMixin,
+    person,
+)
 from classifier.models import Clinic, Membership, User
 from classifier.services import audit
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.forms import BaseModelFormSet, ModelForm
+    from django.forms import BaseInlineFormSet, BaseModelFormSet, ModelForm
     from django.http import HttpRequest, HttpResponse
 
 # A person has one address, the one on their page: the library's list would let them sign in, and
 # get letters for a forgotten password, by others that nobody sees.
 admin.site.unregister(EmailAddress)
+
+
+# On one page; more are edited in the list of memberships.
+_MOST_MEMBERSHIPS = 500
 
 
 class NewUserForm(BaseUserCreationForm[User]):
@@ -44,12 +53,18 @@ class ChangedUserForm(UserChangeForm[User]):
         fields = "__all__"
 
 
-class MembershipInline(admin.TabularInline[Membership, User]):
+class MembershipInline(SteadyAutocompleteMixin, admin.TabularInline[Membership, User]):
     """Where a person works, on the person's page and on the clinic's."""
 
     model = Membership
     extra = 0
     autocomplete_fields: ClassVar[list[str]] = ["user", "clinic"]
+
+    def get_formset(
+        self, request: HttpRequest, obj: Any = None, **kwargs: Any
+    ) -> type[BaseInlineFormSet[Membership, User, ModelForm[Membership]]]:
+        """Bound what a forged count makes the server build: 2 000 rows took seconds."""
+        return super().get_formset(request, obj, absolute_max=_MOST_MEMBERSHIPS, **kwargs)
 
 
 def _save_memberships(
@@ -170,7 +185,7 @@ class ClinicAdmin(RecordAdmin[Clinic]):
 
 
 @admin.register(Membership)
-class MembershipAdmin(RecordAdmin[Membership]):
+class MembershipAdmin(SteadyAutocompleteMixin, RecordAdmin[Membership]):
     """Every membership in one list."""
 
     list_display = ("user", "clinic", "role", "created_at")

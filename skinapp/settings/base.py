@@ -250,6 +250,15 @@ ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 MFA_ADAPTER = "classifier.accounts.SealingAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Skinapp"
+# Asking for a letter makes an address that nobody confirmed: a stranger could keep somebody from
+# setting up a second factor. Accounts are made by administrators, who know the address.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {
+    "add_webauthn": "classifier.forms.security_keys.AddKeyForm",
+    "edit_webauthn": "classifier.forms.security_keys.RenameKeyForm",
+    "authenticate_webauthn": "classifier.forms.security_keys.SecondStepKeyForm",
+    "reauthenticate_webauthn": "classifier.forms.security_keys.ConfirmingKeyForm",
+}
 # Asked of whoever may enter the admin panel; a clinic may ask it of everybody who works there.
 SECOND_FACTOR_FOR_STAFF = True
 # Seal the secrets of second factors, newest first; without any, SECRET_KEY and its fallbacks do.

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 READ, SEND, BOTH = ("get", "head"), ("post",), ("get", "head", "post")
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
-# Of pages that the library guards all alike.
-FEW_METHODS = ("get", "post", "delete")
 # Nobody: not signed in, signed in too long ago, or deactivated meanwhile.
 NOBODIES = ("anonymous", "expired", "idle", "deactivated")
 WRITERS = ("owner", "colleague", "administrator")
@@ -122,13 +120,15 @@ class Person:
     name: str
     user: User | None
     session: str
+    _client: Client = field(default_factory=Client)
 
     def ask(self, method: str, address: str, data: dict[str, str] | None = None) -> Response:
         """Send one request and undo what it did to the database."""
-        client = Client(raise_request_exception=True)
-        if self.session:
-            client.cookies = SimpleCookie({settings.SESSION_COOKIE_NAME: self.session})
-        send = getattr(client, method)
+        # Nothing that an answer sets is sent along with the next request.
+        self._client.cookies = SimpleCookie(
+            {settings.SESSION_COOKIE_NAME: self.session} if self.session else None
+        )
+        send = getattr(self._client, method)
         with transaction.atomic():
             response = send(address) if method == "trace" else send(address, data or {})
             if response.streaming:
@@ -141,6 +141,12 @@ class Person:
 def body_of(response: Response) -> bytes:
     """Return the answer's bytes, whether they were sent whole or bit by bit."""
     return b"".join(response) if response.streaming else response.content
+
+
+def is_closed(response: Response) -> bool:
+    """Tell whether the answer lets a browser load and run nothing but the host's own files."""
+    policy = response.headers.get("Content-Security-Policy", "")
+    return "default-src 'none'" in policy and not re.search(r"unsafe|https?:|\*", policy)
 
 
 def is_sign_in(response: Response) -> bool:
