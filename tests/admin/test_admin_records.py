@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,11 @@ from classifier.choices import Decision, State
 from classifier.models import (
     Analysis,
     AuditEvent,
+    BreakGlass,
+    Consent,
+    Erasure,
     Image,
+    IntegrityRun,
     Lesion,
     ModelVersion,
     Patient,
@@ -40,7 +46,11 @@ OURS = [model for model in admin.site._registry if model._meta.app_label == "cla
 UNALTERABLE: list[type[Model]] = [
     Analysis,
     AuditEvent,
+    BreakGlass,
+    Consent,
+    Erasure,
     Image,
+    IntegrityRun,
     Lesion,
     ModelVersion,
     Prediction,
@@ -70,6 +80,27 @@ def fill(cast: Cast, count: int) -> None:
         analysis = make.answered(image, reader)
         save_reading(analysis=analysis, by=reader, diagnosis="nevus")
         save_review(analysis=analysis, by=reader, verdict="agree", expected_number=0)
+        moment = timezone.now()
+        later = moment + timedelta(hours=1)
+        Consent.objects.create(
+            clinic=cast.clinic,
+            patient=patient,
+            use="teaching",
+            given=True,
+            decided_on=moment.date(),
+            recorded_by=reader,
+        )
+        Erasure.objects.create(
+            clinic=cast.clinic, patient_key=uuid.uuid4(), erased_by=reader, registered_at=moment
+        )
+        BreakGlass.objects.create(
+            user=reader, clinic=cast.clinic, patient=patient, reason="!", expires_at=later
+        )
+        IntegrityRun.objects.create(
+            finished_at=moment,
+            counts={"orphan_file": 1},
+            findings=[{"code": "orphan_file", "subject": "<b>x</b>", "detail": "unknown"}],
+        )
         if not number % 10:
             factories.make_model_version(active=False)
             factories.make_clinic()
@@ -139,6 +170,29 @@ def test_a_job_is_shown_with_every_move_at_a_bounded_cost(root: Client, cast: Ca
         )
     assert cost(root, url) == few
     assert root.get(url).content.decode().count("A reason to read") == 20
+
+
+def test_what_a_check_found_is_told_line_by_line(root: Client) -> None:
+    finding = {"code": "orphan_file", "subject": "<b>x</b>", "detail": "no row names it"}
+    run = IntegrityRun.objects.create(
+        finished_at=timezone.now(), counts={"orphan_file": 150}, findings=[finding] * 150
+    )
+    page = root.get(address(IntegrityRun, "change", run.pk)).content.decode()
+    assert page.count("<li>orphan_file: &lt;b&gt;x&lt;/b&gt; no row names it</li>") == 100
+    listed = root.get(address(IntegrityRun, "changelist")).content.decode()
+    assert '<td class="field-found">150</td>' in listed
+
+
+def test_a_tombstone_names_no_file(root: Client, cast: Cast) -> None:
+    row = Erasure.objects.create(
+        clinic=cast.clinic,
+        patient_key=uuid.uuid4(),
+        registered_at=timezone.now(),
+        files=["abcdef.jpg"],
+    )
+    page = root.get(address(Erasure, "change", row.pk)).content.decode()
+    assert str(row.patient_key) in page
+    assert "abcdef" not in page
 
 
 def test_the_panel_shows_neither_pictures_nor_maps(root: Client, cast: Cast) -> None:

@@ -1,0 +1,80 @@
+"""What is kept for proof, to read: integrity checks, consents, tombstones, emergency accesses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
+
+from classifier.admin.base import ReadOnlyAdmin
+from classifier.models import BreakGlass, Consent, Erasure, IntegrityRun
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+# Of a run's findings so many are shown; ``manage.py check_integrity`` prints the rest.
+_MOST_FINDINGS = 100
+
+
+@admin.register(IntegrityRun)
+class IntegrityRunAdmin(ReadOnlyAdmin[IntegrityRun]):
+    """What the nightly check looked at and found."""
+
+    list_display = ("started_at", "finished_at", "slices_done", "found", "swept")
+    list_filter = ("started_at",)
+    fields = ("started_at", "finished_at", "slices_done", "looked_at", "counts", "swept", "listed")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IntegrityRun]:
+        """Leave the findings of a whole list of runs in the database."""
+        return super().get_queryset(request).defer("findings")
+
+    @admin.display(description=_("findings"))
+    def found(self, run: IntegrityRun) -> int:
+        """Return how many findings a run has."""
+        return sum(run.counts.values())
+
+    @admin.display(description=_("findings"))
+    def listed(self, run: IntegrityRun) -> SafeString | str:
+        """Return the first findings, a line each: code, subject, detail."""
+        rows = [
+            (row.get("code", ""), row.get("subject", ""), row.get("detail", ""))
+            for row in run.findings[:_MOST_FINDINGS]
+        ]
+        if not rows:
+            return "–"
+        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}: {} {}</li>", rows))
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin[Consent]):
+    """What patients said about uses of their images, each word of it."""
+
+    list_display = ("patient", "use", "given", "decided_on", "recorded_by", "recorded_at")
+    list_select_related = ("patient", "recorded_by")
+    list_filter = ("use", "given", "clinic")
+    search_fields = ("patient__name", "patient__record_number")
+
+
+@admin.register(Erasure)
+class ErasureAdmin(ReadOnlyAdmin[Erasure]):
+    """Tombstones: who was erased when, by identifier, and whether all files are gone."""
+
+    list_display = ("patient_key", "clinic", "erased_by", "erased_at", "files_removed_at")
+    list_select_related = ("clinic", "erased_by")
+    list_filter = ("clinic",)
+    search_fields = ("patient_key",)
+    exclude = ("files",)
+
+
+@admin.register(BreakGlass)
+class BreakGlassAdmin(ReadOnlyAdmin[BreakGlass]):
+    """Emergency accesses of all clinics; a clinic's administrator ends one in the application."""
+
+    list_display = ("user", "clinic", "patient", "created_at", "expires_at", "ended_at")
+    list_select_related = ("user", "clinic", "patient")
+    list_filter = ("clinic",)
+    search_fields = ("user__email", "patient__record_number")
