@@ -45,7 +45,12 @@ class Installation:
         """Run a ``manage.py`` command on its data and return what it printed."""
         command = [sys.executable, "-m", "skinapp.runtime", "manage", "--var", str(self.folder)]
         done = subprocess.run(
-            [*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+            [*command, *arguments],
+            cwd=ROOT,
+            env=_own_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout
 
@@ -62,14 +67,13 @@ def running_installation(folder: Path, *, port: int = 8400) -> Iterator[Installa
         InstallationError: it ended, or did not answer in time.
     """
     command = [sys.executable, "-m", "skinapp.runtime", "run", "--var", str(folder)]
-    environment = {name: value for name, value in os.environ.items() if name not in _OURS}
     folder.mkdir(parents=True, exist_ok=True)
     words = folder / "supervisor.log"
     with words.open("wb") as log:
         process = subprocess.Popen(
             [*command, "--port", str(port)],
             cwd=ROOT,
-            env=environment,
+            env=_own_environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -89,6 +93,10 @@ def running_installation(folder: Path, *, port: int = 8400) -> Iterator[Installa
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _own_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _OURS}
 
 
 def _await_ready(process: subprocess.Popen[bytes], words: Path) -> None:

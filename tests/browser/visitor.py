@@ -30,6 +30,12 @@ _ARGUMENTS = (
     "--disable-component-update",
 )
 expect.set_options(timeout=15_000)
+# What the page's security policy refused, said where the visitor listens. The browser tells of most
+# refusals on the console by itself, but not of each.
+_TELL_REFUSALS = """document.addEventListener("securitypolicyviolation", (refused) => {
+  console.error(`policy: ${refused.effectiveDirective} ${refused.blockedURI} ` +
+    `${refused.sourceFile}:${refused.lineNumber} ${refused.sample}`);
+});"""
 
 
 @contextmanager
@@ -114,6 +120,14 @@ class Visitor:
         expect(self.page.get_by_role("heading", level=1, name="Worklist")).to_be_visible()
         self.clicks = 0
 
+    def confirm(self) -> None:
+        """Give the password again where a dangerous page asks for it."""
+        heading = self.page.get_by_role("heading", name="Confirm that it is you")
+        expect(heading).to_be_visible()
+        self.page.get_by_label("Password", exact=True).fill(self.site.password)
+        self.page.get_by_role("button", name="Confirm").click()
+        expect(heading).to_be_hidden()
+
     def scrolls_sideways(self) -> bool:
         """Tell whether the page is wider than its window."""
         return bool(
@@ -140,6 +154,7 @@ def visitor(
         accept_downloads=True,
     )
     context.set_default_timeout(15_000)
+    context.add_init_script(_TELL_REFUSALS)
     try:
         yield Visitor(context.new_page(), site)
     finally:
