@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -77,6 +78,22 @@ def files_of(folder: Path) -> dict[str, str]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def put_back(name: str, archive: Path, media: Path) -> None:
+    """Run the runbook's own commands for one file, on this machine's folders."""
+    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```sh\n(name=images/.*?)```", text, flags=re.DOTALL)
+    places = {
+        r"name=images/\S+": f"name={name}",
+        r"/srv/skinapp-backups/\S+\.tar": str(archive),
+        r"docker compose exec -T web ": "",
+        r"/var/lib/skinapp/media": str(media),
+    }
+    for old, new in places.items():
+        assert re.search(old, block)
+        block = re.sub(old, new, block)
+    subprocess.run(["sh", "-ec", block], check=True)
 
 
 @pytest.fixture
@@ -163,6 +180,10 @@ def test_a_backup_comes_back_whole_into_a_fresh_instance(
     with pytest.raises(CommandError, match="1 files of rows are missing"):
         call_command("backup", str(tmp_path / "second.tar"))
     assert not (tmp_path / "second.tar").exists()
+    put_back(str(erased.display.name), archive, Path(settings.MEDIA_ROOT))
+    assert files_of(Path(settings.MEDIA_ROOT)) == files
+    assert Path(erased.display.path).stat().st_mode & 0o777 == 0o600
+    call_command("backup", str(tmp_path / "second.tar"))
     with pytest.raises(CommandError, match="exists already"):
         call_command("backup", str(archive))
 
