@@ -58,6 +58,7 @@ class MembershipInline(SteadyAutocompleteMixin, admin.TabularInline[Membership, 
 
     model = Membership
     extra = 0
+    max_num = _MOST_MEMBERSHIPS
     autocomplete_fields: ClassVar[list[str]] = ["user", "clinic"]
 
     def get_formset(
