@@ -93,6 +93,19 @@ def _too_large(request: HttpRequest, most: int) -> HttpResponse:
     return render(request, "413.html", {"sentence": sentence}, status=413)
 
 
+class SaneCookiesMiddleware:
+    """Drops a cookie that holds NUL: the session's key goes to PostgreSQL, which fails over it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Go on with the cookies that can be ones of ours."""
+        for name in [name for name, value in request.COOKIES.items() if "\x00" in value]:
+            del request.COOKIES[name]
+        return self.get_response(request)
+
+
 class NoStoreMiddleware:
     """Keeps pages about patients out of browser and proxy caches."""
 

@@ -50,6 +50,7 @@ MIDDLEWARE = [
     "skinapp.middleware.PermissionsPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "skinapp.middleware.BodySizeMiddleware",
+    "skinapp.middleware.SaneCookiesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
