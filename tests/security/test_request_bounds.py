@@ -10,6 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.test import Client
 
+from tests.security.cells import is_closed
+
 if TYPE_CHECKING:
     from django.conf import LazySettings
 
@@ -122,3 +124,31 @@ def test_every_page_is_closed(cast: Cast) -> None:
     assert answer.headers["Referrer-Policy"] == "same-origin"
     assert "camera=(self)" in answer.headers["Permissions-Policy"]
     assert answer.headers["Cache-Control"] == "no-store, private"
+
+
+def test_every_page_of_an_error_is_closed(
+    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.UPLOAD_REQUESTS_PER_MINUTE = 0
+    client = cast.client_of(cast.owner)
+    client.raise_request_exception = False
+    strict = Client(enforce_csrf_checks=True)
+    answers = {
+        400: client.get("/history/?state=x"),
+        404: client.get("/no/such/page/"),
+        405: client.delete("/patients/"),
+        413: client.post("/patients/new/", {"images": SimpleUploadedFile("x", bytes(4 * 2**20))}),
+        429: client.post("/analyses/new/", {}),
+    }
+    hosts = client.get("/", headers={"Host": "evil.example"})
+    tokens = strict.post("/accounts/login/", {"login": "a@b.example"})
+    reader = cast.client_of(cast.read_only)
+    monkeypatch.setattr("classifier.views.patients.patient_page", lambda *_args, **_facts: 1 / 0)
+    answers |= {500: client.get("/patients/")}
+    assert {status: answer.status_code for status, answer in answers.items()} == {
+        status: status for status in answers
+    }
+    forbidden = reader.get("/patients/new/")
+    assert (hosts.status_code, tokens.status_code, forbidden.status_code) == (400, 403, 403)
+    for answer in (*answers.values(), hosts, tokens, forbidden):
+        assert is_closed(answer), answer.status_code
