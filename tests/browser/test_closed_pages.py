@@ -1,0 +1,156 @@
+"""No page asks a browser for what its security policy refuses; the admin panel's included."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from playwright.sync_api import expect
+
+from tests.browser.test_looks_and_keys import open_result
+from tests.browser.visitor import Visitor, visitor
+from tests.security import cells
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser.installation import Installation
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
+
+ADMIN = "admin@demo.example"
+# Addresses that show no page of their own.
+NO_PAGE = {
+    *("healthz", "readyz", "history_csv", "image_bytes", "analysis_map"),  # no HTML
+    *("patient_search", "analysis_status", "admin:autocomplete", "admin:jsi18n"),  # parts of a page
+    *("reading_create", "review_create", "analysis_retry", "analysis_cancel"),  # taken by POST
+    *("lesion_create", "consent_create", "break_glass_end", "admin:logout"),
+    *("account_email", "admin:view_on_site", "mfa_download_recovery_codes"),  # shut, or a file
+    *("account_confirm_email", "account_confirm_login_code", "account_set_password"),  # lead on
+    *("account_email_verification_sent", "mfa_reauthenticate", "admin:login"),
+}
+# Of whoever has a key: test_security_keys.py looks at them.
+OF_A_KEY = {
+    *("mfa_authenticate", "mfa_edit_webauthn", "mfa_remove_webauthn"),
+    *("mfa_reauthenticate_webauthn", "mfa_deactivate_totp", "mfa_view_recovery_codes"),
+}
+# Seen by somebody who is not signed in.
+ENTRANCE = (
+    *("account_login", "account_signup", "account_reset_password", "account_inactive"),
+    *("account_reset_password_done", "account_reset_password_from_key_done"),
+)
+LETTER = "account_reset_password_from_key"
+PLANTED = """<!doctype html><title>Planted</title>
+<style>body { color: red }</style><p style="color: red">x</p>
+<script>document.title = "ran"</script><button onclick="1">x</button>
+<img src="https://elsewhere.example/x.png" alt=""><iframe src="/"></iframe>"""
+
+
+def name_of(address: str) -> str:
+    """Return the name of the view that answers an address, or nothing."""
+    try:
+        return resolve(urlsplit(address).path).view_name
+    except Resolver404:
+        return ""
+
+
+def links(window: Visitor) -> list[str]:
+    """Return the paths that the open page leads to."""
+    found = window.page.evaluate("[...document.links].map((link) => link.href)")
+    return [
+        link.removeprefix(window.site.address).partition("#")[0]
+        for link in found
+        if link.startswith(window.site.address)
+    ]
+
+
+def plain_addresses() -> list[str]:
+    """Return the addresses that name no row; links lead to those of the admin panel."""
+    found = [reverse("admin:index")]
+    for name, _pattern in cells.walk():
+        if not name.startswith("admin:"):
+            with suppress(NoReverseMatch):
+                found.append(reverse(name))
+    return found
+
+
+def tour(window: Visitor, starts: list[str]) -> dict[str, str]:
+    """Follow links until no new kind of page turns up; return one address of each kind shown."""
+    asked, shown = set(NO_PAGE | OF_A_KEY), {}
+    ahead = list(starts)
+    while ahead:
+        address = ahead.pop(0)
+        name = name_of(address)
+        if not name or name in asked:
+            continue
+        asked.add(name)
+        window.go(address)
+        # Some lead elsewhere.
+        shown[name_of(window.page.url)] = address
+        ahead += links(window)
+    return shown
+
+
+def test_the_listener_hears_what_is_planted(site: Installation, browser: Browser) -> None:
+    with visitor(browser, site) as window:
+        real = window.page.goto(site.address + reverse("account_login"))
+        assert real is not None
+        policy = real.headers["content-security-policy"]
+        assert window.problems == []
+        window.page.route(
+            "**/planted/",
+            lambda route: route.fulfill(
+                body=PLANTED,
+                content_type="text/html",
+                headers={"Content-Security-Policy": policy},
+            ),
+        )
+        window.go("/planted/")
+        assert window.page.title() == "Planted"
+        said = "\n".join(window.problems)
+        for directive in ("style-src-elem", "style-src-attr", "script-src-elem", "script-src-attr"):
+            assert f"policy: {directive} inline" in said, said
+        assert "policy: img-src https://elsewhere.example" in said
+        assert re.search(r"policy: (frame|child|default)-src", said), said
+
+
+def test_no_page_asks_for_what_its_policy_refuses(site: Installation, browser: Browser) -> None:
+    with visitor(browser, site) as window:
+        for name in ENTRANCE:
+            window.go(reverse(name))
+        window.go(reverse(LETTER, args=["a", "k"]))
+        page = window.page
+        window.sign_in(ADMIN)
+        window.go("/admin/classifier/clinic/add/")
+        window.confirm()
+        open_result(window)
+        starts = links(window)
+        seen = tour(window, [*starts, "/patients/", *plain_addresses()])
+        for error in ("/no/such/page/", "/admin/no/such/page/", "/history/?state=x"):
+            window.go(error)
+        assert window.problems == []
+        names = {name for name, _pattern in cells.walk()} - NO_PAGE - OF_A_KEY - {*ENTRANCE, LETTER}
+        missing = {
+            name
+            for name in names - set(seen)
+            if not name.startswith("admin:") or name.endswith("_changelist")
+        }
+        assert not missing, missing
+        for kind in ("_add", "_change", "_history", "_delete"):
+            assert any(name.startswith("admin:") and name.endswith(kind) for name in seen), kind
+
+        # What scripts do when a person uses them.
+        window.go(reverse("admin:classifier_membership_add"))
+        page.locator(".select2-selection").first.click()
+        page.locator(".select2-search__field").fill("clin")
+        expect(page.locator(".select2-results__option").first).to_be_visible()
+        page.keyboard.press("Enter")
+        window.go(seen["admin:classifier_patient_change"])
+        page.locator(".datetimeshortcuts a").first.click()
+        window.go(seen["admin:classifier_user_change"])
+        page.locator(".add-row a").first.click()
+        assert window.problems == []
