@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from django.utils import timezone
 from classifier.choices import ActorKind, State
 from classifier.models import Analysis, AuditEvent, Image, IntegrityRun, Prediction, Transition
 from classifier.services import worker
-from classifier.services.analyses import request_analysis
+from classifier.services.analyses import request_analysis, retry_analysis
 from classifier.services.claims import claim_batch, sweep_lost_leases
 from classifier.services.integrity import check_everything
 from classifier.services.integrity_runs import run_of_the_night
@@ -24,6 +25,8 @@ from classifier.services.model_versions import activate_version, register_releas
 from classifier.services.moves import SYSTEM, move
 from classifier.services.worker import run_batch
 from classifier.storage import PrivateFileSystemStorage
+from mlcore.labels import TRIAGE_ORDER, UNJUDGED_RANK
+from mlcore.predictor import Predictor
 from tests import factories
 from tests.jobs.rows import let_lease_run_out, make_due, snapshot
 from tests.jobs.tiny_releases import write_tiny_release
@@ -122,6 +125,60 @@ def test_a_row_that_was_lost_between_claim_and_reading_is_not_taken_for_ones_own
     held = snapshot(analysis)
     assert (held["state"], held["attempt"], held["worker"]) == (State.RUNNING, 2, "other")
     assert not Prediction.objects.exists()
+
+
+def test_the_oldest_row_comes_first_whatever_its_name(cast: Cast, networks: Networks) -> None:
+    rows = [make_due(cast) for _number in range(3)]
+    by_name = sorted(row.pk for row in rows)
+    for waited, pk in enumerate(by_name, start=1):
+        due = timezone.now() - timedelta(minutes=waited)
+        Analysis.objects.filter(pk=pk).update(not_before=due)
+    claims = [claim_batch(worker="w", limit=1) for _number in range(3)]
+    assert [pk for claim in claims if claim for pk in claim.attempts] == by_name[::-1]
+
+
+def test_a_due_row_brings_no_other_with_it(cast: Cast, networks: Networks) -> None:
+    due, early, held = make_due(cast), make_due(cast, waited=-60), make_due(cast, waited=60)
+    first = claim_batch(worker="w", limit=1)
+    assert first is not None
+    assert set(first.attempts) == {held.pk}
+    second = claim_batch(worker="w")
+    assert second is not None
+    assert second.attempts == {due.pk: 1}
+    assert (snapshot(held)["attempt"], snapshot(early)["state"]) == (1, State.QUEUED)
+
+
+def test_a_person_who_tries_again_gives_back_every_attempt(
+    cast: Cast, networks: Networks, settings: Settings
+) -> None:
+    settings.ANALYSIS_MAX_ATTEMPTS, settings.ANALYSIS_BACKOFF_SECONDS = 2, [0]
+    analysis = make_due(cast)
+    states: list[str] = []
+    for _number in range(4):
+        if states[-1:] == [State.FAILED]:
+            analysis.refresh_from_db()
+            retry_analysis(analysis=analysis, by=cast.owner, reason="The worker was mended.")
+        claim_batch(worker="w")
+        let_lease_run_out(analysis)
+        sweep_lost_leases()
+        states.append(snapshot(analysis)["state"])
+    assert states == [State.QUEUED, State.FAILED] * 2
+
+
+def test_what_the_network_could_not_judge_does_not_sink_to_the_end(
+    cast: Cast, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = make_due(cast)
+    predict = Predictor.predict
+
+    def unsure(predictor: Predictor, pictures: Any) -> Any:
+        results = predict(predictor, pictures)
+        harmless = TRIAGE_ORDER[-1]
+        return [replace(r, decision="cannot_say", triage_group=harmless) for r in results]
+
+    monkeypatch.setattr(Predictor, "predict", unsure)
+    run_batch(worker="w")
+    assert snapshot(analysis)["triage_rank"] == UNJUDGED_RANK < len(TRIAGE_ORDER) - 1
 
 
 # --- The nightly check -------------------------------------------------------------------------
