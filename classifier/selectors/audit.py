@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -16,8 +16,6 @@ from classifier.models import AuditEvent, Patient, User
 from classifier.selectors.paging import KeysetPage, paginate
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from django.db.models import QuerySet
 
     from classifier.models import Clinic
@@ -149,7 +147,7 @@ def trail(
         events = events.filter(patient_key=filters["patient"])
     if filters.get("since"):
         events = events.filter(at__gte=_midnight(filters["since"]))
-    if filters.get("until"):
+    if filters.get("until") and filters["until"] < date.max:
         events = events.filter(at__lt=_midnight(filters["until"] + timedelta(days=1)))
     page = paginate(
         events.select_related("actor"),

@@ -13,12 +13,14 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.test import RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.security import cells
 from tests.security.cells import Who
 from tests.security.hostile import (
     TEXTS,
     VALUES,
+    WORDS,
     Value,
     attacker,
     body_of,
@@ -41,6 +43,7 @@ pytestmark = pytest.mark.usefixtures("open_doors")
 # No request takes longer, in seconds of this process alone: other work on the machine, and the
 # database's, does not count.
 MOST_SECONDS = 2.0
+DAYS = {what: value for what, value in WORDS.items() if what.endswith(" day")}
 # What the addresses of lists and pages know, besides the fields of the forms on them.
 QUERY = (
     *("q", "page", "tab", "cursor", "lesion", "patient", "poll", "seen", "next", "key", "archived"),
@@ -117,12 +120,26 @@ def test_no_address_takes_a_hostile_query_for_a_fault(cast: Cast, things: Things
         ("worklist", "cursor"),
     ):
         cursors = FORGED_CURSORS.items() if key == "cursor" else ()
-        for what, value in (*itertools.islice(everything, 7), *cursors):
+        for what, value in (*itertools.islice(everything, 5), *cursors):
             answer = someone.ask("GET", f"{reverse(name)}?{key}={encoded(value)}")
             if wrong := fault(answer):
                 faults.append(f"{what} as {key} of {name}: {wrong}")
     assert not faults, "\n".join(faults)
     assert someone.slowest[0] < MOST_SECONDS, someone.slowest
+
+
+def test_no_first_or_last_day_is_a_fault_wherever_the_sun_rises(cast: Cast) -> None:
+    someone = attacker(cast, cast.administrator)
+    faults = []
+    zones = ("Pacific/Auckland", "America/Los_Angeles")
+    lists = (reverse("history"), reverse("audit_trail"))
+    for zone, address, key in itertools.product(zones, lists, ("since", "until")):
+        for what, value in DAYS.items():
+            with timezone.override(zone):
+                answer = someone.ask("GET", f"{address}?{key}={encoded(value)}")
+            if wrong := fault(answer):
+                faults.append(f"{what} as {key} of {address} in {zone}: {wrong}")
+    assert not faults, "\n".join(faults)
 
 
 def test_no_address_takes_a_hostile_part_for_a_fault(cast: Cast, things: Things) -> None:
