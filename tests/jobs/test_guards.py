@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -165,6 +166,23 @@ def test_a_person_who_tries_again_gives_back_every_attempt(
     assert states == [State.QUEUED, State.FAILED] * 2
 
 
+def test_another_release_in_the_place_of_the_registered_one_is_not_run(
+    cast: Cast, networks: Networks, releases: Path, tiny_networks: Path, settings: Settings
+) -> None:
+    settings.ANALYSIS_BACKOFF_SECONDS = [60]
+    shutil.rmtree(releases / "isic9" / "0.1.0")
+    # Whole in itself: every sum fits its manifest.
+    write_tiny_release(releases, tiny_networks, "isic9", "0.1.0", temperature=3.0)
+    analysis, before = make_due(cast), timezone.now()
+    run_batch(worker="w")
+    row = snapshot(analysis)
+    assert row["state"] == State.QUEUED
+    assert not Prediction.objects.exists()
+    # Whatever broke has a minute to pass, and nobody runs in circles.
+    assert row["not_before"] >= before + timedelta(seconds=60)
+    assert claim_batch(worker="w") is None
+
+
 def test_what_the_network_could_not_judge_does_not_sink_to_the_end(
     cast: Cast, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +228,18 @@ def test_a_link_that_was_cut_out_is_missed(done: Analysis) -> None:
         "ALTER TABLE classifier_transition ENABLE TRIGGER USER",
     )
     assert check_everything().counts == {"state_illegal": 1}
+
+
+def test_a_row_that_breaks_a_rule_is_found_although_its_moves_fit(done: Analysis) -> None:
+    run_sql(
+        "ALTER TABLE classifier_analysis DROP CONSTRAINT analysis_final_is_finished",
+        "UPDATE classifier_analysis SET finished_at = NULL",
+    )
+    findings = {(row.code, row.subject, row.detail) for row in check_everything().findings}
+    assert findings == {
+        ("state_illegal", str(done.pk), "analysis_final_is_finished"),
+        ("rule_missing", "analysis_final_is_finished", "the database does not enforce it"),
+    }
 
 
 def test_a_rule_that_stands_there_and_does_not_hold_is_found(done: Analysis) -> None:
