@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
+from typing import Any
 
 NONE = "-"
 reference: ContextVar[str] = ContextVar("reference", default=NONE)
@@ -27,3 +28,32 @@ class DiscreetFormatter(logging.Formatter):
         return "\n".join(
             "DETAIL:  withheld" if line.lstrip().startswith("DETAIL:") else line for line in lines
         )
+
+
+# For ``settings.LOGGING``.
+CONFIGURATION: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {
+            "()": DiscreetFormatter,
+            "format": "{asctime} {levelname} {reference} {name} {message}",
+            "style": "{",
+        },
+    },
+    "filters": {"reference": {"()": ReferenceFilter}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "filters": ["reference"],
+        },
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        # A refused address is somebody's typing error or a stranger, not our fault to mend.
+        "django.security.DisallowedHost": {"level": "ERROR"},
+        "celery": {"level": "INFO"},
+    },
+}

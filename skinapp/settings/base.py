@@ -9,6 +9,7 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from skinapp import logs
 from skinapp.settings.env import env, optional_secret, secret, secrets_of, with_password
 
 # Lets ``ModelAdmin[Patient]`` and its like be written at run time as type checkers read them.
@@ -397,29 +398,4 @@ EMAIL_SUBJECT_PREFIX = "[Skinapp] "
 # Without it, allauth puts the name of the host before the subject.
 ACCOUNT_EMAIL_SUBJECT_PREFIX = EMAIL_SUBJECT_PREFIX
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "plain": {
-            "()": "skinapp.logs.DiscreetFormatter",
-            "format": "{asctime} {levelname} {reference} {name} {message}",
-            "style": "{",
-        },
-    },
-    "filters": {"reference": {"()": "skinapp.logs.ReferenceFilter"}},
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "plain",
-            "filters": ["reference"],
-        },
-    },
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {
-        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        # A refused address is somebody's typing error or a stranger, not our fault to mend.
-        "django.security.DisallowedHost": {"level": "ERROR"},
-        "celery": {"level": "INFO"},
-    },
-}
+LOGGING = logs.CONFIGURATION
