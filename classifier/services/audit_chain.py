@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max
 
-from classifier.models import AuditLink
+from classifier.models import AuditEvent, AuditLink
 
 _BATCH = 5_000
 _RANGE = 50_000
@@ -35,7 +36,8 @@ ORDER BY l.position LIMIT %s
 """
 _INSERTED = """
 SELECT e.id FROM classifier_auditevent e
-WHERE NOT EXISTS (SELECT 1 FROM classifier_auditlink l WHERE l.event_key = e.id)
+WHERE e.id > %s AND e.id <= %s
+  AND NOT EXISTS (SELECT 1 FROM classifier_auditlink l WHERE l.event_key = e.id)
   AND NOT EXISTS (SELECT 1 FROM classifier_auditpending p WHERE p.event_key = e.id)
 ORDER BY e.id LIMIT %s
 """
@@ -44,6 +46,7 @@ SELECT p.event_key FROM classifier_auditpending p
 WHERE NOT EXISTS (SELECT 1 FROM classifier_auditevent e WHERE e.id = p.event_key)
 ORDER BY p.event_key LIMIT %s
 """
+_STAGES = ("links", "events", "pending")
 
 
 @dataclass(frozen=True)
@@ -96,20 +99,62 @@ def verify(*, expected: tuple[int, str] | None = None) -> Verdict:
         expected: a position and the digest that stood there when somebody wrote it down.
     """
     seal()
-    last = AuditLink.objects.order_by("-position").first()
-    length = last.position if last is not None else 0
+    position, digest = head()
     faults: list[Fault] = []
-    for start in range(0, length, _RANGE):
-        for position, event, kind in _rows(_LINKS, start, start + _RANGE, MOST_FAULTS):
-            # Whoever removes a link leaves its neighbour without a predecessor.
-            faults.append(Fault(kind, event, position) if kind != "gap" else _gap(position))
-    faults += [Fault("inserted", event) for (event,) in _rows(_INSERTED, MOST_FAULTS)]
-    faults += [Fault("removed", event) for (event,) in _rows(_REMOVED_EARLY, MOST_FAULTS)]
-    if expected is not None:
-        position, digest = expected
-        if not AuditLink.objects.filter(position=position, digest=digest).exists():
-            faults.append(Fault("head", position=position))
-    return Verdict(length, last.digest if last is not None else "", faults)
+    place: Place | None = Place()
+    while place is not None:
+        found, place = examine(place)
+        faults += found
+    if expected is not None and not holds(*expected):
+        faults.append(Fault("head", position=expected[0]))
+    return Verdict(position, digest, faults)
+
+
+def head() -> tuple[int, str]:
+    """Return the last position of the chain and its digest; 0 and "" without a link."""
+    last = AuditLink.objects.order_by("-position").values_list("position", "digest").first()
+    return last or (0, "")
+
+
+def holds(position: int, digest: str) -> bool:
+    """Tell whether a head that was noted once is still part of the chain."""
+    return AuditLink.objects.filter(position=position, digest=digest).exists()
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far an examination has come.
+
+    Attributes:
+        stage: what it looks at, one of ``_STAGES``.
+        after: the last position or event that it has looked at.
+    """
+
+    stage: str = _STAGES[0]
+    # Below whatever number somebody may have given an event by hand.
+    after: int = -(2**63)
+
+
+def examine(place: Place) -> tuple[list[Fault], Place | None]:
+    """Examine the next stretch; return what does not fit and where to go on, None at the end."""
+    if place.stage == "pending":
+        # Few: what was committed within the last minute.
+        return [Fault("removed", event) for (event,) in _rows(_REMOVED_EARLY, MOST_FAULTS)], None
+    rows = AuditLink.objects if place.stage == "links" else AuditEvent.objects
+    stretch = rows.filter(pk__gt=place.after).order_by("pk").values_list("pk", flat=True)
+    last = stretch[:_RANGE].aggregate(last=Max("pk"))["last"]
+    if last is None:
+        return [], Place(_STAGES[_STAGES.index(place.stage) + 1])
+    onward = Place(place.stage, last)
+    if place.stage == "events":
+        inserted = _rows(_INSERTED, place.after, last, MOST_FAULTS)
+        return [Fault("inserted", event) for (event,) in inserted], onward
+    unfit = _rows(_LINKS, place.after, last, MOST_FAULTS)
+    # Whoever removes a link leaves its neighbour without a predecessor.
+    return [
+        Fault(kind, event, position) if kind != "gap" else _gap(position)
+        for position, event, kind in unfit
+    ], onward
 
 
 def _gap(position: int) -> Fault:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -107,6 +108,58 @@ def test_every_planted_fault_is_found_and_named(
     past_the_triggers("DELETE FROM classifier_auditevent WHERE id = %s", last.pk)
     assert verify().faults == [Fault("removed", last.pk)]
     assert third.pk > first.pk
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_long_trail_is_examined_in_stretches(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, planted: bool
+) -> None:
+    monkeypatch.setattr("classifier.services.audit_chain._RANGE", 2)
+    monkeypatch.setattr("classifier.tasks.records._VERIFY_SECONDS", 0)
+    messages: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(verify_audit_task, "delay", lambda *values: messages.append(values))
+    events = write(cast, 7)
+    verify_audit_task()
+    if planted:
+        # In the stretch that comes last, and under numbers that nobody expects.
+        past_the_triggers("UPDATE classifier_auditevent SET at = now() WHERE id = %s", events[6].pk)
+        for number in (-5, 10**15):
+            past_the_triggers(
+                "INSERT INTO classifier_auditevent (id, at, actor_kind, action, subject_type,"
+                " subject_id, reason, details) VALUES (%s, now(), 'system', 'made.up', '', '', '',"
+                " '{}')",
+                number,
+            )
+    # An event that comes meanwhile changes nothing.
+    write(cast, 1)
+    rounds = 0
+    with caplog.at_level("INFO"):
+        while len(messages) > rounds:
+            arguments = json.loads(json.dumps(messages[rounds]))
+            rounds += 1
+            verify_audit_task(*arguments)
+    # Four stretches of links, and as many of events at least.
+    assert rounds >= 8
+    if planted:
+        assert "3 faults" in caplog.text
+        assert "Head" not in caplog.text
+    else:
+        assert "fits its chain. Head 7:" in caplog.text
+
+
+def test_a_chain_that_is_cut_while_it_is_examined_is_no_chain(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("classifier.tasks.records._VERIFY_SECONDS", 0)
+    messages: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(verify_audit_task, "delay", lambda *values: messages.append(values))
+    events = write(cast, 3)
+    verify_audit_task()
+    past_the_triggers("DELETE FROM classifier_auditevent WHERE id = %s", events[2].pk)
+    past_the_triggers("DELETE FROM classifier_auditlink WHERE position = 3")
+    while messages:
+        verify_audit_task(*messages.pop())
+    assert "1 faults" in caplog.text
 
 
 def test_nobody_appends_to_the_past_or_empties_a_table(cast: Cast) -> None:
