@@ -251,11 +251,8 @@ def restore_backup(*, archive: Path, replace: bool = False) -> Summary:
         msg = f"This instance holds {held}. Restore into an empty one, or give --replace."
         raise BackupError(msg)
     names = [name for name in manifest["entries"] if name.startswith(_MEDIA)]
-    with connection.cursor() as cursor:
-        cursor.execute("DROP SCHEMA public CASCADE")
-        cursor.execute("CREATE SCHEMA public")
-    connection.close()
-    _empty_storage("")
+    _program("pg_restore")
+    _empty_database()
     with tarfile.open(archive, "r:") as opened:
         for member in _members(opened):
             body = opened.extractfile(member)
@@ -267,6 +264,8 @@ def restore_backup(*, archive: Path, replace: bool = False) -> Summary:
                     f"--dbname={connection.settings_dict['NAME']}",
                     feed=_chunks(body),
                 )
+                # Not before: pictures that are gone while their rows are, too, are gone for good.
+                _empty_storage("")
             elif member.name.startswith(_MEDIA):
                 default_storage.save(member.name.removeprefix(_MEDIA), File(body))
     missing = [name for name in _named(connection) if not default_storage.exists(name)]
@@ -275,6 +274,21 @@ def restore_backup(*, archive: Path, replace: bool = False) -> Summary:
         raise BackupError(msg)
     size = sum(int(entry["bytes"]) for entry in manifest["entries"].values())
     return Summary(str(manifest["made_at"]), len(names), size, len(manifest["gone"]))
+
+
+def _empty_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE")
+        cursor.execute("CREATE SCHEMA public")
+    connection.close()
+
+
+def _program(name: str) -> str:
+    path = find_program(name)
+    if path is None:
+        msg = f"There is no {name}. Install PostgreSQL's client programs."
+        raise BackupError(msg)
+    return path
 
 
 def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -335,10 +349,7 @@ def _run(program: str, *arguments: str, feed: Iterable[bytes] = ()) -> None:
     Raises:
         BackupError: there is none, or it fails.
     """
-    path = find_program(program)
-    if path is None:
-        msg = f"There is no {program}. Install PostgreSQL's client programs."
-        raise BackupError(msg)
+    path = _program(program)
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(  # noqa: S603 - PostgreSQL's own program

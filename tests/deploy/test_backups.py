@@ -283,7 +283,11 @@ def rewritten(source: Path, target: Path, change: Any) -> Path:
 
 
 def test_an_archive_that_was_touched_is_refused_before_anything_is(
-    transactional_db: None, cast: Cast, settings: Settings, tmp_path: Path
+    transactional_db: None,
+    cast: Cast,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     add(cast, 1)
     archive = tmp_path / "archive.tar"
@@ -326,7 +330,31 @@ def test_an_archive_that_was_touched_is_refused_before_anything_is(
         restore_backup(archive=newer, replace=True)
     with pytest.raises(BackupError, match="This instance holds rows"):
         restore_backup(archive=archive)
+    with monkeypatch.context() as bare:
+        bare.setattr(backups, "find_program", lambda _name: None)
+        with pytest.raises(BackupError, match="There is no pg_restore"):
+            restore_backup(archive=archive, replace=True)
     assert rows_of(database_url()) == before
+    assert files_of(Path(settings.MEDIA_ROOT)) == files
+
+
+def test_pictures_stay_until_their_rows_are_restored(
+    transactional_db: None,
+    cast: Cast,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add(cast, 1)
+    archive = tmp_path / "archive.tar"
+    make_backup(target=archive)
+    files = files_of(Path(settings.MEDIA_ROOT))
+    assert len(files) == 3
+    # PostgreSQL's program fails; the test's own tables are left alone.
+    monkeypatch.setattr(backups, "find_program", lambda _name: "/bin/false")
+    monkeypatch.setattr(backups, "_empty_database", lambda: None)
+    with pytest.raises(BackupError, match="pg_restore failed"):
+        restore_backup(archive=archive, replace=True)
     assert files_of(Path(settings.MEDIA_ROOT)) == files
 
 
