@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from django.core.cache import cache
 from django.core.files.base import ContentFile
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import Error, IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
@@ -137,10 +137,14 @@ def add_images(
         return UploadOutcome(patient if isinstance(patient, Patient) else None, refused)
     owner = patient
     outcomes: list[FileOutcome] = []
-    stored = 0
+    stored, away = 0, False
     for upload, result in zip(uploads, checked, strict=True):
         if isinstance(result, FileOutcome):
             outcomes.append(result)
+            continue
+        if away:
+            # Each would wait as long as the one before, and nobody waits for an answer for ever.
+            outcomes.append(_not_stored(upload))
             continue
         try:
             added = _add_accepted(
@@ -156,6 +160,7 @@ def add_images(
             if not stored or not is_outage(error):
                 raise
             logger.exception("one of several images could not be stored")
+            away = True
             outcomes.append(_not_stored(upload))
             continue
         stored += 1
@@ -267,11 +272,16 @@ def _add_accepted(
 ) -> AddedImage:
     """Store one image, and with it the patient and the lesion where they are new; or nothing."""
     image: Image | None = None
+    stored = False
     try:
         with transaction.atomic():
             owner = (
                 register_once(new=patient, by=by) if isinstance(patient, NewPatient) else patient
             )
+            # First of all: a picture that is there already records no new lesion.
+            known = _known(owner, accepted.original_sha256, by)
+            if known is not None:
+                return known
             shown = (
                 lesion_once(patient=owner, by=by, new=lesion)
                 if isinstance(lesion, NewLesion)
@@ -281,15 +291,15 @@ def _add_accepted(
                 raise RuleError(
                     _("This lesion is another patient's. Choose one of this patient's.")
                 )
-            known = _known(owner, accepted.original_sha256, by)
-            if known is not None:
-                return known
             image = _new_image(owner, by, accepted)
             image.lesion, image.modality = shown, modality
             image.taken_at = taken_at or _camera_clock(accepted.taken_at)
             analysis = _store(image, accepted, by)
+            stored = True
     except BaseException as error:
-        if image is not None:
+        # A commit whose answer was lost may still succeed, even after its row was looked for.
+        uncertain = stored and isinstance(error, OperationalError | InterfaceError)
+        if image is not None and not uncertain:
             _remove_unless_stored(image)
         if (
             isinstance(error, IntegrityError)
@@ -379,7 +389,7 @@ def _remove_unless_stored(image: Image) -> None:
     try:
         if Image.objects.filter(pk=image.pk).exists():
             return
-    except DatabaseError:
+    except Error:
         logger.exception("the files of image %s stay: its row cannot be looked for", image.pk)
         return
     for stored in (image.display, image.thumbnail, image.network_source):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from django.core.files.storage import FileSystemStorage
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 
 from classifier import intake
 from classifier.choices import Modality
@@ -128,16 +128,41 @@ def test_a_process_stopped_after_the_commit_keeps_the_files(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_commit_that_fails_leaves_no_file(
-    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("done", [True, False])
+def test_files_of_a_commit_whose_answer_was_lost_are_left_to_the_sweep(
+    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, done: bool
 ) -> None:
-    def refuse() -> NoReturn:
-        msg = "connection lost at commit"
+    database: Any = connection
+    commit = database._commit
+
+    def lose_the_answer() -> NoReturn:
+        if done:
+            commit()
+        msg = "server closed the connection unexpectedly"
         raise OperationalError(msg)
 
     with monkeypatch.context() as patch:
-        patch.setattr(connection, "_commit", refuse)
+        patch.setattr(connection, "_commit", lose_the_answer)
         with pytest.raises(OperationalError):
+            add_image(
+                patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL
+            )
+    # The server may still be about to make the row; whatever has none goes with the sweep.
+    assert len(stored_files(settings)) == 3
+    assert Image.objects.count() == done
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_that_is_refused_leaves_no_file(
+    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> NoReturn:
+        msg = "a deferred rule is broken"
+        raise IntegrityError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "_commit", refuse)
+        with pytest.raises(IntegrityError):
             add_image(
                 patient=cast.patient, by=cast.owner, upload=upload(), modality=Modality.CLINICAL
             )

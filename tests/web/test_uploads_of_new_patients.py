@@ -7,9 +7,10 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from classifier.models import Image, Lesion, Patient
+from classifier.services import images as service
 from classifier.services.errors import RuleError
 from classifier.services.images import add_images
 from classifier.services.patients import NewLesion, NewPatient
@@ -68,6 +69,39 @@ def test_a_form_sent_twice_registers_one_patient_and_one_lesion(cast: Cast) -> N
     assert patient.pk == new.key
     assert Image.objects.filter(patient=patient, lesion__label="Mole").count() == 2
     assert Lesion.objects.count() == 1
+
+
+def test_a_known_picture_records_no_new_lesion(cast: Cast) -> None:
+    sent = {"patient": cast.patient, "by": cast.owner, "modality": "clinical"}
+    add_images(**sent, uploads=[upload()])  # type: ignore[arg-type] # one dictionary for both
+    again = add_images(**sent, uploads=[upload()], lesion=NewLesion(label="Never shown"))  # type: ignore[arg-type] # likewise
+    assert again.added[0].known
+    assert not Lesion.objects.filter(label="Never shown").exists()
+
+
+def test_after_an_outage_the_other_files_are_not_tried(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def store(image: Image, *rest: Any) -> Any:
+        tried.append(image)
+        if len(tried) > 1:
+            msg = "canceling statement due to lock timeout"
+            raise OperationalError(msg)
+        return inner(image, *rest)
+
+    inner = service._store
+    monkeypatch.setattr(service, "_store", store)
+    outcome = add_images(
+        patient=cast.patient,
+        by=cast.owner,
+        uploads=[upload(picture_bytes(seed)) for seed in range(1, 6)],
+        modality="clinical",
+    )
+    assert len(tried) == 2
+    assert [file.code for file in outcome.files] == ["", *[service.NOT_STORED] * 4]
+    assert Image.objects.filter(patient=cast.patient).count() == 1
 
 
 def test_somebody_elses_key_opens_nothing(cast: Cast) -> None:
