@@ -34,13 +34,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _unavailable(request: HttpRequest, reference: str) -> HttpResponse:
-    """Say that nothing was saved and when to try again, in the form that was asked for."""
+    """Say when to try again, in the form that was asked for.
+
+    What was sent may be saved all the same: the answer to a commit can be lost, and the session is
+    stored after the view is done.
+    """
     if request.method in _READING:
         sentence = _("The server cannot answer right now. Nothing is lost. Try again in a minute.")
     else:
         sentence = _(
-            "The server cannot answer right now. What you just sent was not saved. "
-            "Try again in a minute."
+            "The server cannot answer right now. It is not certain that what you just sent was "
+            "saved: look before you send it again. Try again in a minute."
         )
     response: HttpResponse
     if "application/json" in request.headers.get("Accept", ""):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("browser")]
 
-SENTENCE = "What you just sent was not saved. Try again in a minute."
+SENTENCE = "It is not certain that what you just sent was saved. Try again in a minute."
 
 
 def test_an_upload_is_sent_again_and_a_waiting_page_asks_again(

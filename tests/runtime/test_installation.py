@@ -202,7 +202,7 @@ def test_people_read_that_nothing_was_saved_while_postgresql_is_away(
             seconds = "10" if what == "a poll" else "60"
             assert page.headers["Retry-After"] == seconds
             assert "Try again in a minute." in page.text
-            sent = "What you just sent was not saved." in page.text
+            sent = "It is not certain that what you just sent was saved" in page.text
             assert sent == (what in {"a form", "a script's upload"}), what
             assert "default-src 'none'" in page.headers["Content-Security-Policy"]
             # The log tells why, once.
