@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.postgres.operations import AddIndexConcurrently
+from django.core.management.base import CommandError
 from django.db import OperationalError, transaction
 from django.db.migrations.operations.base import Operation, OperationCategory
 from psycopg2.errors import DeadlockDetected, LockNotAvailable
@@ -122,11 +123,22 @@ class AtOnce(Operation):
         return "; ".join(operation.describe() for operation in self.operations)
 
 
+class StillInUseError(CommandError):
+    """Somebody used a table at every try; it is not tried again by itself."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        """Say which tables are asked for."""
+        super().__init__(
+            f"One of these tables was in use at every try: {', '.join(tables)}. A backup, a report "
+            "or a forgotten session keeps it; run migrate again when it has ended."
+        )
+
+
 def take_tables(schema_editor: BaseDatabaseSchemaEditor, tables: Sequence[str]) -> None:
     """Take tables for this transaction alone, as soon as nobody uses any of them.
 
     Raises:
-        OperationalError: somebody used one of them at every try.
+        StillInUseError: somebody used one of them at every try.
     """
     connection = schema_editor.connection
     names = ", ".join(schema_editor.quote_name(table) for table in tables)
@@ -140,8 +152,10 @@ def take_tables(schema_editor: BaseDatabaseSchemaEditor, tables: Sequence[str]) 
                 with transaction.atomic(using=connection.alias):
                     cursor.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
             except OperationalError as error:
-                if not left or not in_use(error):
+                if not in_use(error):
                     raise
+                if not left:
+                    raise StillInUseError(tables) from error
                 time.sleep(PAUSE_SECONDS)
             else:
                 return

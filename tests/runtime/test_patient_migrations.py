@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, migrations, models, transaction
 from django.db.migrations.state import ProjectState
 
@@ -101,6 +101,26 @@ def test_after_the_last_try_the_failure_is_told(
     with pytest.raises(OperationalError, match="lock timeout"):
         call_command("migrate", stdout=io.StringIO())
     assert len(tries) == 2
+    assert ask("SHOW lock_timeout") == [("0",)]
+
+
+def test_a_table_that_is_never_free_is_tried_for_once_and_not_again(
+    monkeypatch: pytest.MonkeyPatch, reader: Any
+) -> None:
+    pauses: list[float] = []
+
+    def handle(*_args: Any, **_options: Any) -> None:
+        with connection.schema_editor() as editor:
+            take_tables(editor, ["classifier_clinic"])
+
+    monkeypatch.setattr("classifier.management.commands.migrate.DjangoMigrate.handle", handle)
+    monkeypatch.setattr("classifier.schema_changes.time.sleep", pauses.append)
+    monkeypatch.setattr("classifier.schema_changes.TRIES", 3)
+    monkeypatch.setattr("classifier.schema_changes.LOCK_MILLISECONDS", 50)
+    monkeypatch.setattr(migrate, "TRIES", 3)
+    with pytest.raises(CommandError, match=r"classifier_clinic.* run migrate again"):
+        call_command("migrate", stdout=io.StringIO())
+    assert len(pauses) == 2
     assert ask("SHOW lock_timeout") == [("0",)]
 
 

@@ -26,19 +26,26 @@ class Command(DjangoMigrate):
                 otherwise.
         """
         connection = connections[options["database"]]
+        if connection.in_atomic_block:
+            # Somebody else's transaction is not ours to give up.
+            super().handle(*args, **options)
+            return
         for left in reversed(range(TRIES)):
             with connection.cursor() as cursor:
                 cursor.execute(f"SET lock_timeout = {LOCK_MILLISECONDS}")
             try:
                 super().handle(*args, **options)
-            except OperationalError as error:
+            except BaseException as error:
                 # Where the last statements of a migration fail, those that Django puts off until
-                # its end, Django leaves the transaction open, and with it every lock.
+                # its end, Django leaves the transaction open, and with it every lock. The bound
+                # goes with the connection as well.
                 connection.close()
                 connection.connect()
-                if not left or not in_use(error):
+                if not left or not (isinstance(error, OperationalError) and in_use(error)):
                     raise
-                self.stdout.write("A table is in use; nothing was changed, trying again …")
+                self.stdout.write(
+                    "A table is in use; what was begun was taken back, trying again …"
+                )
                 time.sleep(PAUSE_SECONDS)
             else:
                 with connection.cursor() as cursor:
