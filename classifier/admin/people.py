@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 admin.site.unregister(EmailAddress)
 
 
-# On one page; more are edited in the list of memberships.
-_MOST_MEMBERSHIPS = 500
+# On one page, with five fields each: settings.DATA_UPLOAD_MAX_NUMBER_FIELDS bounds what a form may
+# send. Where there are more, they are edited in the list of memberships.
+_MOST_MEMBERSHIPS = 30
 
 
 class NewUserForm(BaseUserCreationForm[User]):
@@ -66,6 +67,12 @@ class MembershipInline(SteadyAutocompleteMixin, admin.TabularInline[Membership, 
     ) -> type[BaseInlineFormSet[Membership, User, ModelForm[Membership]]]:
         """Bound what a forged count makes the server build: 2 000 rows took seconds."""
         return super().get_formset(request, obj, absolute_max=_MOST_MEMBERSHIPS, **kwargs)
+
+
+def _memberships_that_fit(holder: Clinic | User | None) -> list[Any]:
+    """Return the inline, unless the memberships are too many for one form."""
+    fit = holder is None or holder.memberships.count() <= _MOST_MEMBERSHIPS
+    return [MembershipInline] if fit else []
 
 
 def _save_memberships(
@@ -101,7 +108,6 @@ class UserAdmin(StockUserAdmin[User]):
     add_form = NewUserForm
     paginator = CappedPaginator
     show_full_result_count = False
-    inlines: ClassVar[list[Any]] = [MembershipInline]
     ordering = ("email",)
     list_display = ("email", "first_name", "last_name", "is_active", "is_staff", "last_login")
     list_filter = ("is_active", "is_staff", "clinics")
@@ -123,6 +129,10 @@ class UserAdmin(StockUserAdmin[User]):
             },
         ),
     )
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:  # noqa: ARG002 - Django's signature
+        """Show where the person works, if it fits."""
+        return _memberships_that_fit(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # noqa: ARG002 - Django's signature
         """Return False: deactivate instead."""
@@ -176,9 +186,12 @@ class UserAdmin(StockUserAdmin[User]):
 class ClinicAdmin(RecordAdmin[Clinic]):
     """Departments and who works in them."""
 
-    inlines: ClassVar[list[Any]] = [MembershipInline]
     list_display = ("name", "blinded_first", "urgent_first", "created_at")
     search_fields = ("name",)
+
+    def get_inlines(self, request: HttpRequest, obj: Clinic | None) -> list[Any]:  # noqa: ARG002 - Django's signature
+        """Show who works there, if they fit."""
+        return _memberships_that_fit(obj)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: ARG002, FBT001 - Django's signature
         """Save the memberships and audit each."""

@@ -31,6 +31,7 @@ from classifier.models import (
 )
 from classifier.services import model_versions
 from tests import factories
+from tests.security.hostile import forms_of
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -201,6 +202,20 @@ def test_a_new_person_is_made_and_audited_without_the_password(root: Client, cas
     event = AuditEvent.objects.get(action="user.created")
     assert event.actor == cast.superuser
     assert password not in str(event.details)
+
+
+def test_a_large_department_can_be_changed(root: Client, cast: Cast) -> None:
+    for number in range(60):
+        person = factories.make_user(f"{number}@north.example")
+        Membership.objects.create(user=person, clinic=cast.clinic, role=Role.CLINICIAN)
+    url = reverse("admin:classifier_clinic_change", args=[cast.clinic.pk])
+    forms = forms_of(root.get(url).content.decode())
+    page = next(form for form in forms if "retention_years" in form.fields)
+    response = root.post(url, {**page.fields, "retention_years": "10"})
+    assert response.status_code == 302, response.content.decode()
+    cast.clinic.refresh_from_db()
+    assert cast.clinic.retention_years == 10
+    assert cast.clinic.memberships.count() > 60
 
 
 def test_a_membership_is_granted_and_revoked_with_a_trace(root: Client, cast: Cast) -> None:
