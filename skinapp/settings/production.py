@@ -4,7 +4,7 @@ Every secret comes from the environment or from a file that ``NAME_FILE`` points
 """
 
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -66,7 +66,8 @@ def _password_of(name: str, address: str) -> str:
             "a file that holds it."
         )
         raise ImproperlyConfigured(msg)
-    return password
+    # What counts is what it stands for: "%E2%82%AC" is one character.
+    return unquote(password)
 
 
 SECRET_KEY = secret("SECRET_KEY")
