@@ -1,4 +1,4 @@
-"""How long web waits for PostgreSQL: nobody sits before a page for longer than these bounds.
+"""How long web waits for PostgreSQL: no statement of a page takes longer than these bounds.
 
 Workers and commands are not bounded: a migration, a backup or the nightly check may take an hour.
 """
