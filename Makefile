@@ -1,7 +1,7 @@
 # Everything a person runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help venv venv-dev venv-train run test lint format types contracts audit check lock seed-demo bench train screenshots clean
+.PHONY: help venv venv-dev venv-train venv-bench run test lint format types contracts audit check lock seed-demo bench train screenshots clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -19,6 +19,9 @@ venv-dev: ## ... and with what developing and testing needs
 
 venv-train: ## ... and with what training needs
 	@.ci/venv requirements.txt requirements-dev.txt requirements-train.txt
+
+venv-bench: ## ... and with what the benchmarks compare with
+	@.ci/venv requirements.txt requirements-dev.txt requirements-train.txt requirements-bench.txt
 
 run: venv ## Start everything on this machine; Ctrl-C stops it (PORT=8000)
 	@exec "$(PY)" -m skinapp.runtime run --port "$(PORT)"
@@ -50,15 +53,16 @@ check: venv-dev ## Check migrations and the production settings
 	@.ci/check
 
 lock: venv-dev ## Compile the pinned requirements again (needs uv)
-	@for name in requirements requirements-dev requirements-train; do \
+	@for name in requirements requirements-dev requirements-train requirements-bench; do \
 	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header "$$name.in" -o "$$name.txt" || exit 1; \
 	done
 
 seed-demo: venv ## Add more drawn patients to the running installation (PATIENTS=12)
 	@"$(PY)" -m skinapp.runtime manage seed_demo --patients "$${PATIENTS:-12}"
 
-bench: venv-dev ## Measure intake, decoders, engines, a visit and the audit trail
-	@"$(PY)" -m bench
+bench: ## Measure everything and write docs/performance.md (QUICK=1: minutes, into var/bench/)
+	@$(MAKE) --no-print-directory venv-bench || $(MAKE) --no-print-directory venv-dev
+	@"$(PY)" -m bench $(if $(QUICK),--quick)
 
 train: venv-train ## Train and measure the networks again (needs the public image sets)
 	@.ci/train

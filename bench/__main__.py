@@ -1,31 +1,40 @@
-"""Run the benchmarks and print what they measured as Markdown.
+"""Measure, and write ``docs/performance.md`` from what was measured.
 
-``python -m bench`` runs the short ones, ``python -m bench intake chaos`` those named; ``--quick``
-repeats each measurement less often. What cannot run here (a library that is missing, a port that is
-taken) is reported in its place, the rest goes on, and the exit status is 1.
+``python -m bench`` measures every section of that document, ``python -m bench engines worker``
+those named. ``--quick`` repeats each measurement less often and writes to ``var/bench/`` instead.
+The other benchmarks run only when they are named and print Markdown. What cannot run here (a
+library that is missing, a port that is taken) is reported in its place, the rest goes on, and the
+exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import platform
-import re
 import sys
 import time
 import traceback
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
+
+from bench import document
+from bench.machine import in_words, load, machine_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BENCHMARKS = ("intake", "decoders", "engines", "visit", "audit_trail")
-# Many minutes each, or in need of the image sets: only when they are named.
-ON_DEMAND = ("outside", "quality", "copies", "chaos", "memory", "migrations")
-_LIBRARIES = ("django", "pillow", "pillow-heif", "numpy", "ai-edge-litert", "tensorflow", "keras")
+ROOT = Path(__file__).resolve().parents[1]
+# Many minutes each, in need of the image sets, or no part of the document.
+ON_DEMAND = (
+    "decoders",
+    "audit_trail",
+    "outside",
+    "quality",
+    "copies",
+    "chaos",
+    "memory",
+    "migrations",
+)
 
 
 class _Benchmark(Protocol):
@@ -34,7 +43,7 @@ class _Benchmark(Protocol):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the named benchmarks, the short ones by default.
+    """Run the named benchmarks, the sections of the document by default.
 
     Returns:
         The exit status: 1 where one of them could not run.
@@ -44,55 +53,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "names",
         nargs="*",
         metavar="name",
-        help=f"what to measure: {', '.join(BENCHMARKS)}; or {', '.join(ON_DEMAND)}",
+        help=f"what to measure: {', '.join(document.SECTIONS)}; or {', '.join(ON_DEMAND)}",
     )
     parser.add_argument("--quick", action="store_true", help="repeat less often")
+    parser.add_argument("--render", action="store_true", help="measure nothing, only write")
+    parser.add_argument("--into", type=Path, help="folder of the document (docs; quick: var/bench)")
     chosen = parser.parse_args(arguments)
-    unknown = set(chosen.names) - {*BENCHMARKS, *ON_DEMAND}
+    unknown = set(chosen.names) - {*document.SECTIONS, *ON_DEMAND}
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    print(describe_machine(), flush=True)
-    failed = False
-    for name in chosen.names or BENCHMARKS:
+    folder: Path = chosen.into or ROOT / ("var/bench" if chosen.quick else "docs")
+    page = folder / "performance.md"
+    print(f"{in_words(machine_facts())}, load {load()}", flush=True)
+    well = True
+    names = () if chosen.render else chosen.names or document.SECTIONS
+    for name in names:
         began = time.perf_counter()
-        try:
-            benchmark = cast("_Benchmark", importlib.import_module(f"bench.{name}"))
-            section = benchmark.run(quick=chosen.quick)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other figures are wanted
-            failed = True
-            traceback.print_exc()
-            section = f"## {name}\n\nNot measured: {type(error).__name__}: {error}"
-        spent = time.perf_counter() - began
-        print(f"\n{section}\n\n({name} took {spent:.0f} s; load now {_load()})", flush=True)
-    return int(failed)
+        if name in document.SECTIONS:
+            well &= _measure(name, page, quick=chosen.quick)
+        else:
+            well &= _print(name, quick=chosen.quick)
+        print(f"({name} took {time.perf_counter() - began:.0f} s; load now {load()})", flush=True)
+    if chosen.render or set(names) & {*document.SECTIONS}:
+        document.write_document(page)
+        print(f"Written: {page}")
+    return int(not well)
 
 
-def describe_machine() -> str:
-    """Return what the figures depend on: processor, cores, load, versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = []
-    for library in _LIBRARIES:
-        try:
-            found.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            found.append(f"{library} missing")
-    return (
-        f"{_processor()}, {cores} cores, {platform.system()}, load {_load()}; "
-        f"Python {platform.python_version()}, {', '.join(found)}"
-    )
+def _measure(name: str, page: Path, *, quick: bool) -> bool:
+    well = document.measure_into(page.with_suffix(""), name, quick=quick)
+    if not well:
+        print(f"{name}: not measured; the document says why.", file=sys.stderr)
+    return well
 
 
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        named = re.search(r"^model name\s*:\s*(.+)$", facts.read_text(), re.MULTILINE)
-        if named is not None:
-            return named.group(1)
-    return platform.processor() or platform.machine()
-
-
-def _load() -> str:
-    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+def _print(name: str, *, quick: bool) -> bool:
+    try:
+        benchmark = cast("_Benchmark", importlib.import_module(f"bench.{name}"))
+        print(f"\n{benchmark.run(quick=quick)}\n", flush=True)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other figures are wanted
+        traceback.print_exc()
+        print(f"\n## {name}\n\nNot measured: {type(error).__name__}: {error}\n", flush=True)
+        return False
+    return True
 
 
 if __name__ == "__main__":

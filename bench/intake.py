@@ -13,11 +13,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from bench.charts import Bar, bar_chart
 from mlcore.drawing import draw_dermoscopy
 from mlcore.imaging import (
     DISPLAY_SIDE,
@@ -30,6 +31,8 @@ from mlcore.imaging import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PIL.Image import Image as Picture
 
 # Megapixels and size.
@@ -51,43 +54,77 @@ print(peak_mebibytes() - before)
 """
 
 
-def run(*, quick: bool) -> str:
+def measure(*, quick: bool) -> dict[str, Any]:
     """Measure every format at every size.
 
     Args:
         quick: up to 12 megapixels, three times each; otherwise up to 48, seven times.
 
     Returns:
-        A Markdown section.
+        ``rows``, each with ``megapixels``, ``format``, ``file_mb``, milliseconds ``decode``,
+        ``copies``, ``together`` (medians) and ``processor``, and ``peak_mib``.
     """
-    sizes = {mega: size for mega, size in _SIZES.items() if not quick or mega <= 12}  # noqa: PLR2004
+    rounds = 3 if quick else 7
+    return {
+        "rounds": rounds,
+        "rows": [
+            _row(mega, kind, rounds)
+            for mega in _SIZES
+            if not quick or mega <= 12  # noqa: PLR2004 - megapixels
+            for kind in _FORMATS
+        ],
+    }
+
+
+def _row(mega: float, kind: str, rounds: int) -> dict[str, Any]:
+    data = picture_of(_SIZES[mega], kind)
+    take_in(data)
+    began = time.process_time()
+    timed = [take_in(data) for _ in range(rounds)]
+    processor = (time.process_time() - began) / rounds
+    return {
+        "megapixels": mega,
+        "format": kind,
+        "file_mb": round(len(data) / 1e6, 2),
+        "decode": round(statistics.median(first for first, _ in timed) * 1e3, 1),
+        "copies": round(statistics.median(second for _, second in timed) * 1e3, 1),
+        "together": round(statistics.median(map(sum, timed)) * 1e3, 1),
+        "processor": round(processor * 1e3, 1),
+        "peak_mib": round(_peak_of(data, kind)),
+    }
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """Return the section."""
     lines = [
         "## Intake: one upload, from its bytes to the three stored copies",
         "",
+        "![Milliseconds for each format and size](performance/intake.svg)",
+        "",
         "| megapixels | format | file | decode | copies | together | processor | peak memory |",
         "|---|---|---|---|---|---|---|---|",
-    ]
-    for mega, size in sizes.items():
-        for kind in _FORMATS:
-            data = picture_of(size, kind)
-            rounds = 3 if quick else 7
-            began = time.process_time()
-            timed = [take_in(data) for _ in range(rounds)]
-            processor = (time.process_time() - began) / rounds
-            decoding = statistics.median(first for first, _ in timed)
-            copying = statistics.median(second for _, second in timed)
-            together = statistics.median(first + second for first, second in timed)
-            lines.append(
-                f"| {mega:g} | {kind} | {len(data) / 1e6:.1f} MB | {decoding * 1e3:.0f} ms "
-                f"| {copying * 1e3:.0f} ms | {together * 1e3:.0f} ms | {processor * 1e3:.0f} ms "
-                f"| {_peak_of(data, kind):.0f} MiB |"
-            )
-    lines += [
+        *(
+            f"| {row['megapixels']:g} | {row['format']} | {row['file_mb']:.1f} MB "
+            f"| {row['decode']:.0f} ms | {row['copies']:.0f} ms | {row['together']:.0f} ms "
+            f"| {row['processor']:.0f} ms | {row['peak_mib']} MiB |"
+            for row in found["rows"]
+        ),
         "",
-        "Times are medians; processor time is over all threads and less stretched by other work.",
-        "Peak memory is what a fresh process needed beyond itself and the file's own bytes.",
+        (
+            f"Medians of {found['rounds']}; processor time is over all threads and less stretched "
+            "by other work. Peak memory is what a fresh process needed beyond itself and the file's "
+            "own bytes."
+        ),
     ]
     return "\n".join(lines)
+
+
+def plots(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the drawing."""
+    bars = [
+        Bar(f"{row['megapixels']:g} MP {row['format']}", row["together"]) for row in found["rows"]
+    ]
+    return {"intake.svg": bar_chart("intake", "Milliseconds an upload", bars, unit=" ms")}
 
 
 def take_in(data: bytes) -> tuple[float, float]:

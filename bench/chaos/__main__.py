@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import bench.chaos
-from bench.__main__ import describe_machine
+from bench.machine import in_words, load, machine_facts
 from bench.chaos import Plan, run_plan
 from bench.chaos.report import table
 
@@ -34,7 +34,7 @@ def main() -> int:
             mount=not chosen.no_mount,
         )
     )
-    print(describe_machine())
+    print(f"{in_words(machine_facts())}, load {load()}")
     print(table(outcome))
     return 1 if outcome.faults else 0
 

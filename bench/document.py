@@ -1,0 +1,132 @@
+"""Results as JSON, one file a section, and the document that is made of them.
+
+A section is a module ``bench.<name>`` with
+
+* ``measure(*, quick: bool) -> dict[str, Any]``: measures, and returns what ``json`` can keep;
+* ``render(found) -> str``: the section's Markdown, beginning with its ``## `` heading;
+* optionally ``values(found) -> dict[str, float]``: the values of the rows of
+  :data:`bench.targets.TARGETS` that are its own;
+* optionally ``plots(found) -> dict[str, str]``: SVG drawings by file name, which its Markdown shows
+  as ``![words](performance/<file name>)``.
+
+Rendering needs nothing but the results, so the document can be made again anywhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from bench.machine import in_words, load, machine_facts
+from bench.targets import TARGETS, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+# In the order of the document.
+SECTIONS = ("engines", "worker", "visit", "history", "intake", "training", "scale")
+_HEAD = """# How fast it is
+
+<!-- Made by `make bench` from docs/performance/*.json; a change by hand is lost. -->
+
+Every ratio compares things that took turns in one run on one machine; figures of different
+machines are not comparable. `make bench` measures again and writes this page,
+`python -m bench worker` one section, `python -m bench --render` writes it again from the results
+that are kept, and `python -m bench --quick` takes minutes and writes to `var/bench/`.
+"""
+
+
+class Section(Protocol):
+    """A module that measures one part and tells of it."""
+
+    def measure(self, *, quick: bool) -> dict[str, Any]:
+        """Measure."""
+
+    def render(self, found: Mapping[str, Any]) -> str:
+        """Return Markdown."""
+
+
+def section(name: str) -> Section:
+    """Return the module of a section."""
+    return cast("Section", importlib.import_module(f"bench.{name}"))
+
+
+def measure_into(folder: Path, name: str, *, quick: bool) -> bool:
+    """Measure a section and keep its results; what cannot run is kept as the reason why.
+
+    Returns:
+        Whether it could be measured.
+    """
+    kept: dict[str, Any] = {
+        "section": name,
+        "quick": quick,
+        "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        "machine": machine_facts(),
+        "load_before": load(),
+    }
+    began = time.perf_counter()
+    try:
+        kept["found"] = section(name).measure(quick=quick)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other figures are wanted
+        kept["error"] = f"{type(error).__name__}: {error}"
+    kept |= {"seconds": round(time.perf_counter() - began, 1), "load_after": load()}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(kept, indent=1, ensure_ascii=False, sort_keys=True)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return "error" not in kept
+
+
+def write_document(path: Path) -> None:
+    """Write the document from the results beside it, in the folder of its name without suffix."""
+    folder = path.with_suffix("")
+    values: dict[str, float] = {}
+    parts: list[str] = []
+    for name in SECTIONS:
+        kept = _kept(folder / f"{name}.json")
+        if kept is not None and "found" in kept:
+            values |= _optional(name, "values", kept["found"])
+        parts.append(_part(folder, name, kept))
+    unknown = values.keys() - TARGETS.keys()
+    if unknown:
+        msg = f"No target is called {', '.join(sorted(unknown))}."
+        raise ValueError(msg)
+    whole = [_HEAD, "## What must be reached\n", table(values), *parts]
+    path.write_text("\n".join(whole) + "\n", encoding="utf-8")
+
+
+def _part(folder: Path, name: str, kept: Mapping[str, Any] | None) -> str:
+    if kept is None:
+        return f"\n## {name.capitalize()}\n\nNot measured yet: `python -m bench {name}`."
+    if "found" not in kept:
+        return f"\n## {name.capitalize()}\n\nNot measured: {kept['error']}\n\n{_told_of(kept)}"
+    for file, svg in _optional(name, "plots", kept["found"]).items():
+        (folder / file).write_text(svg, encoding="utf-8")
+    return f"\n{section(name).render(kept['found'])}\n\n{_told_of(kept)}"
+
+
+def _told_of(kept: Mapping[str, Any]) -> str:
+    """Return when and on what a section was measured."""
+    return (
+        f"<sub>{kept['when']} UTC, {'quick, ' if kept['quick'] else ''}{kept['seconds']:.0f} s, "
+        f"load {kept['load_before']} before and {kept['load_after']} after; "
+        f"{in_words(kept['machine'])}.</sub>"
+    )
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kept
+
+
+def _optional(name: str, what: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    function = cast(
+        "Callable[[Mapping[str, Any]], dict[str, Any]] | None",
+        getattr(section(name), what, None),
+    )
+    return function(found) if function is not None else {}
