@@ -112,8 +112,8 @@ def render(found: Mapping[str, Any]) -> str:
         "",
         (
             f"Medians of {found['rounds']}; processor time is over all threads and less stretched "
-            "by other work. Peak memory is what a fresh process needed beyond itself and the file's "
-            "own bytes."
+            "by other work. Peak memory is what a fresh process needed beyond itself and the "
+            "file's own bytes."
         ),
     ]
     return "\n".join(lines)

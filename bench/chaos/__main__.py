@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import bench.chaos
-from bench.machine import in_words, load, machine_facts
 from bench.chaos import Plan, run_plan
 from bench.chaos.report import table
+from bench.machine import in_words, load, machine_facts
 
 
 def main() -> int:
