@@ -97,10 +97,7 @@ class Gate:
     def verdicts(self, features: Features) -> list[str]:
         """Return for every picture the first check that holds it back, or ""."""
         margins = self.margins(features)
-        return [
-            next((name for name, values in margins.items() if values[row] > 0), "")
-            for row in range(len(features))
-        ]
+        return [first_to_hold(margins, row) for row in range(len(features))]
 
     def facts(self) -> list[dict[str, Any]]:
         """Return the checks without their arrays, for the manifest."""
@@ -118,6 +115,16 @@ class Gate:
         }
         with path.open("wb") as stream:
             np.savez_compressed(stream, **arrays)  # type: ignore[arg-type] # any name is allowed
+
+
+def first_to_hold(margins: Mapping[str, NDArray[np.float64]], row: int) -> str:
+    """Return the first check that holds back the picture of this row, or "".
+
+    Args:
+        margins: from :meth:`Gate.margins`.
+        row: of the picture.
+    """
+    return next((name for name, values in margins.items() if values[row] > 0), "")
 
 
 def load_gate(path: Path, facts: Sequence[Mapping[str, Any]]) -> Gate:

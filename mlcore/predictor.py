@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy as np
 from mlcore.bundle import load_release
 from mlcore.decision import decide
 from mlcore.detectors import Features
+from mlcore.drift import CONFIDENCE, GATE_PREFIX, SUSPICION
 from mlcore.engines import EngineError, load_engine
 from mlcore.evaluate import softmax
 from mlcore.imaging import to_array
 from mlcore.labels import TRIAGE_ORDER
-from mlcore.outside import GATE, load_gate
+from mlcore.outside import GATE, first_to_hold, load_gate
 from mlcore.quality import QualityLimits, fault_of, measure
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Result:
         reason_code: why it is not an answer, or "".
         reason: the same as a plain sentence, or "".
         triage_group: the worst group that is plausible.
+        measures: what the picture is like and what the network says of it, as numbers that can be
+            compared with the release's reference; see :mod:`mlcore.drift`.
         evidence: float32 (h, w, labels), see :class:`mlcore.engines.base.Outputs`.
         embedding: float32 (1280,).
     """
@@ -57,6 +60,7 @@ class Result:
     reason_code: str
     reason: str
     triage_group: str
+    measures: dict[str, float] = field(repr=False)
     evidence: NDArray[Any] = field(repr=False)
     embedding: NDArray[Any] = field(repr=False)
 
@@ -147,38 +151,40 @@ class Predictor:
         side = self.release.input_side
         outputs = self.engine.run(np.stack([to_array(picture, side) for picture in pictures]))
         chances = softmax(outputs.logits, self._temperature)
-        verdicts = self._verdicts(outputs)
+        margins = self._margins(outputs)
         return [
-            self._judge(picture, chances[i], verdicts[i], outputs.evidence[i], outputs.embedding[i])
+            self._judge(picture, i, chances[i], margins, outputs)
             for i, picture in enumerate(pictures)
         ]
 
-    def _verdicts(self, outputs: Outputs) -> list[str]:
+    def _margins(self, outputs: Outputs) -> dict[str, NDArray[np.float64]]:
         if self._gate is None:
-            return [""] * len(outputs.logits)
+            return {}
         if outputs.pooled is None:
             msg = f"{self.release.folder} has a gate, but a network without its features."
             raise EngineError(msg)
-        return self._gate.verdicts(Features(outputs.logits, outputs.pooled, outputs.embedding))
+        return self._gate.margins(Features(outputs.logits, outputs.pooled, outputs.embedding))
 
     def _judge(
         self,
         picture: Picture,
+        row: int,
         chances: NDArray[Any],
-        verdict: str,
-        evidence: NDArray[Any],
-        embedding: NDArray[Any],
+        margins: dict[str, NDArray[np.float64]],
+        outputs: Outputs,
     ) -> Result:
         keys = self.labels.keys
         top = int(chances.argmax())
         confidence = float(chances[top])
+        quality = measure(picture)
         decision = decide(
-            fault_of(measure(picture), self._limits),
-            verdict,
+            fault_of(quality, self._limits),
+            first_to_hold(margins, row),
             confidence,
             needed=self._answer_threshold,
             modality=self.labels.modality,
         )
+        suspicion = self._suspicion(chances)
         return Result(
             probabilities={key: float(p) for key, p in zip(keys, chances, strict=True)},
             top=keys[top],
@@ -186,21 +192,28 @@ class Predictor:
             decision=decision.kind,
             reason_code=decision.code,
             reason=decision.reason,
-            triage_group=self._triage_group(chances, top),
-            evidence=evidence,
-            embedding=embedding,
+            triage_group=self._triage_group(chances, top, suspicion),
+            measures=asdict(quality)
+            | {CONFIDENCE: confidence, SUSPICION: suspicion}
+            | {GATE_PREFIX + name: float(values[row]) for name, values in margins.items()},
+            evidence=outputs.evidence[row],
+            embedding=outputs.embedding[row],
         )
 
-    def _triage_group(self, chances: NDArray[Any], top: int) -> str:
+    def _suspicion(self, chances: NDArray[Any]) -> float:
+        """Return the summed probability of everything malignant or pre-malignant."""
+        pairs = zip(chances, self.labels.labels, strict=True)
+        return float(sum(p for p, label in pairs if label.malignant))
+
+    def _triage_group(self, chances: NDArray[Any], top: int, suspicion: float) -> str:
         """Return the worst plausible group.
 
         Suspicion of anything malignant or pre-malignant counts from the release's own triage
         threshold on; other groups from one in five. The first label's group always counts.
         """
         labels = self.labels.labels
-        danger = sum(p for p, label in zip(chances, labels, strict=True) if label.malignant)
         plausible = {labels[top].triage_group}
-        if danger >= self._triage_threshold:
+        if suspicion >= self._triage_threshold:
             worst = max(
                 (i for i, label in enumerate(labels) if label.malignant), key=lambda i: chances[i]
             )

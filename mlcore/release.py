@@ -27,6 +27,7 @@ from mlcore.card import render_card
 from mlcore.data.outside import DEVELOPMENT, HELD_OUT
 from mlcore.data.splits import digest_of
 from mlcore.detectors import Features
+from mlcore.drift import CONFIDENCE, GATE_PREFIX, INPUTS, SUSPICION, reference_of
 from mlcore.evaluate import evaluate, operating_point, softmax
 from mlcore.gating import (
     MOST_OWN,
@@ -42,7 +43,7 @@ from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_released, round_to_half
 from mlcore.networks.efficientnet_lite import SCALES
-from mlcore.outside import GATE, fit_gate
+from mlcore.outside import GATE, first_to_hold, fit_gate
 from mlcore.plots import render_plots
 from mlcore.quality import QualityLimits, measure
 
@@ -140,7 +141,8 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     }
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
     limits = quality_limits(parts["train"])
-    gate, held = (None, None) if outside is None else _gate(model, recipe, parts, outside)
+    gate, margins = (None, {}) if outside is None else _gate(model, recipe, parts, outside)
+    held = np.array([first_to_hold(margins, row) != "" for row in range(len(calibration))])
     chosen = choose_threshold(calibration.labels, chances["calibration"], held=held)
     bad = np.array([label.malignant for label in labels.labels])
     triage = _triage(bad, held_out, fitted, calibration.labels, chances["calibration"])
@@ -154,6 +156,12 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         )
     metrics["calibration"]["risk_coverage"] = risk_coverage(
         calibration.labels, chances["calibration"]
+    )
+    metrics["reference"] = reference_of(
+        _looks(calibration)
+        | {CONFIDENCE: chances["calibration"].max(axis=1)}
+        | {SUSPICION: chances["calibration"][:, bad].sum(axis=1)}
+        | {GATE_PREFIX + name: values for name, values in margins.items()}
     )
     if gate is not None and outside is not None:
         metrics["outside"] = measure_gates(
@@ -246,15 +254,21 @@ def _gate(
     recipe: Recipe,
     parts: dict[str, Pictures],
     outside: dict[str, OutsidePictures],
-) -> tuple[Gate, NDArray[np.bool_]]:
-    """Return the gate, and which calibration pictures it holds back."""
+) -> tuple[Gate, dict[str, NDArray[np.float64]]]:
+    """Return the gate, and what it says of the calibration pictures."""
     own = parts["train"].subset(spread_over(len(parts["train"]), MOST_OWN))
     run = _runner(model)
     calibration = features_of(run, _images(parts["calibration"]), recipe.side)
     outsiders = outsiders_of(run, recipe.label_set, recipe.side, outside[DEVELOPMENT])
     known = features_of(run, _images(own), recipe.side)
     gate = fit_gate(known, own.labels, calibration, outsiders)
-    return gate, np.array([verdict != "" for verdict in gate.verdicts(calibration)])
+    return gate, gate.margins(calibration)
+
+
+def _looks(part: Pictures) -> dict[str, NDArray[np.float64]]:
+    """Return what the pictures are like: (n,) values by the name of the measure."""
+    measured = [asdict(measure(image)) for image in _images(part)]
+    return {name: np.array([one[name] for one in measured]) for name in INPUTS}
 
 
 def _images(part: Pictures) -> list[Picture]:

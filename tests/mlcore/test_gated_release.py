@@ -110,6 +110,18 @@ def test_serving_decides_as_was_measured(gated: Release) -> None:
         assert share == pytest.approx(rows[name]["rejected"]["value"], abs=0.13)
 
 
+def test_serving_measures_what_the_release_keeps_for_comparison(gated: Release) -> None:
+    reference = gated.metrics()["figures"]["reference"]
+    assert reference["pictures"] == gated.manifest["data"]["calibration"]["images"]
+    result = Predictor.load(gated.folder).predict(half(300).not_skin)[0]
+    assert list(result.measures) == list(reference["quantiles"])
+    assert result.measures["confidence"] == result.confidence
+    assert result.measures["gate_not_skin"] > 0 or result.reason_code != "not_skin"
+    malignant = {label.key for label in gated.labels.labels if label.malignant}
+    suspicion = sum(p for key, p in result.probabilities.items() if key in malignant)
+    assert result.measures["suspicion"] == pytest.approx(suspicion)
+
+
 def test_engines_agree_on_what_the_gate_holds_back(gated: Release) -> None:
     drawn = [draw_clinical(kind, seed=9, size=SIZE) for kind in CLINICAL_KINDS]
     pictures = [*drawn, *half(500).not_skin]

@@ -327,7 +327,7 @@ def test_dangers_add_up_and_the_likeliest_names_the_group(made: Release) -> None
 
 def _with_evidence(evidence: np.ndarray[Any, Any]) -> Result:
     chances = dict.fromkeys(KEYS, 0.2)
-    return Result(chances, "acne", 0.2, "answer", "", "", "infection", evidence, np.zeros(1280))
+    return Result(chances, "acne", 0.2, "answer", "", "", "infection", {}, evidence, np.zeros(1280))
 
 
 def test_maps_share_one_scale_and_show_only_what_speaks_for_a_label() -> None:
