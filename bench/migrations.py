@@ -3,8 +3,9 @@
 A database on throw-away servers is brought to an earlier state, filled, and migrated by
 ``manage.py migrate``. Meanwhile others go on as web and workers do, in a process of their own:
 every table is read and written all the time, an event is added, rows of a patient and an analysis
-are changed, and somebody's long report keeps all tables open for seconds. The longest that one of
-their statements had to wait is what a person would have noticed; over a second it is a fault.
+are changed, and two long reports keep all tables open for seconds, the second begun while the
+first is under way. The longest that one of their statements had to wait is what a person would
+have noticed; over a second it is a fault.
 """
 
 from __future__ import annotations

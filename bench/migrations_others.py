@@ -26,8 +26,11 @@ _TABLES = (
     *("prediction", "reading", "review", "modelversion", "auditevent"),
 )
 _PAUSE_SECONDS = 0.03
-# Somebody's report: every table is open so long, then so long none.
+# Two people's reports: each keeps every table open for so long and then, for so long, none. The
+# second begins while the first is under way, so that in each round there are a time of one, of
+# both, of the other alone, and of nobody.
 _REPORT_SECONDS, _BETWEEN_SECONDS = 3.0, 3.0
+_REPORTS_BEGIN_SECONDS = (0.0, 1.5)
 
 _ADD = """
 INSERT INTO classifier_auditevent
@@ -42,7 +45,7 @@ _STORY = (
 
 
 class Others:
-    """Readers, writers and a report, each with a connection of its own."""
+    """Readers, writers and reports, each with a connection of its own."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         """Prepare; nobody works yet."""
@@ -54,11 +57,12 @@ class Others:
         tables = [(table, f"classifier_{table}") for table in _TABLES]
         reads = [(table, [f"SELECT 1 FROM {name} LIMIT 25"]) for table, name in tables]  # noqa: S608 - our own names
         writes = [(table, [f"DELETE FROM {name} WHERE false"]) for table, name in tables]  # noqa: S608 - likewise
+        looks = [f"SELECT 1 FROM {name} LIMIT 1" for _, name in tables]  # noqa: S608 - likewise
         jobs = [
             *((self._keep_asking, ("read", reads[part::2])) for part in range(2)),
             *((self._keep_asking, ("write", writes[part::2])) for part in range(2)),
             (self._keep_asking, ("write", [("a change and its event", list(_STORY))])),
-            (self._keep_reporting, ([f"SELECT 1 FROM {name} LIMIT 1" for _, name in tables],)),  # noqa: S608 - likewise
+            *((self._keep_reporting, (looks, begin)) for begin in _REPORTS_BEGIN_SECONDS),
         ]
         self._threads = [
             threading.Thread(target=self._guarded, args=(work, facts)) for work, facts in jobs
@@ -105,7 +109,10 @@ class Others:
                     self.waits[kind] = max(self.waits[kind], (spent, what))
                 self._stop.wait(_PAUSE_SECONDS)
 
-    def _keep_reporting(self, connection: Any, cursor: Any, statements: list[str]) -> None:
+    def _keep_reporting(
+        self, connection: Any, cursor: Any, statements: list[str], begin: float
+    ) -> None:
+        self._stop.wait(begin)
         while not self._stop.is_set():
             for statement in statements:
                 cursor.execute(statement)

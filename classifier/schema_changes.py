@@ -20,7 +20,7 @@ from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.management.base import CommandError
 from django.db import OperationalError, transaction
 from django.db.migrations.operations.base import Operation, OperationCategory
-from psycopg2.errors import DeadlockDetected, LockNotAvailable
+from psycopg2.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +45,8 @@ class AtOnce(Operation):
     all statements are written first, then all tables are taken together, and then everything is
     sent in one go: a table is held for as long as PostgreSQL itself needs.
 
-    In its migration nothing that others use may be changed before it.
+    In its migration nothing that others use may be changed before it, and the migration has to be
+    one transaction: with ``atomic = False`` the tables would be given back as soon as taken.
     """
 
     category = OperationCategory.MIXED
@@ -97,6 +98,7 @@ class AtOnce(Operation):
         self, schema_editor: BaseDatabaseSchemaEditor
     ) -> Iterator[BaseDatabaseSchemaEditor]:
         """Give an editor that only writes statements down; send them at the end."""
+        _demand_transaction(schema_editor)
         if schema_editor.collect_sql:
             yield schema_editor
             return
@@ -134,25 +136,52 @@ class StillInUseError(CommandError):
         )
 
 
+class NoTransactionError(CommandError):
+    """Tables are to be taken in a migration that is no transaction."""
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "AtOnce holds tables until the end of its transaction, and a migration with "
+            "atomic = False is none: move the operations into a migration of their own, without "
+            "atomic = False."
+        )
+
+
+def _demand_transaction(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    if not schema_editor.connection.in_atomic_block:
+        raise NoTransactionError
+
+
 def take_tables(schema_editor: BaseDatabaseSchemaEditor, tables: Sequence[str]) -> None:
     """Take tables for this transaction alone, as soon as nobody uses any of them.
 
     Raises:
         StillInUseError: somebody used one of them at every try.
+        NoTransactionError: there is no transaction that could hold them.
     """
-    connection = schema_editor.connection
-    names = ", ".join(schema_editor.quote_name(table) for table in tables)
+    _demand_transaction(schema_editor)
     if not tables:
         return
+    connection = schema_editor.connection
+    names = ", ".join(schema_editor.quote_name(table) for table in tables)
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+        cursor.execute("SHOW statement_timeout")
+        (bound,) = cursor.fetchone()
         for left in reversed(range(TRIES)):
+            began = time.monotonic()
             try:
                 # What was taken is given back with the savepoint.
                 with transaction.atomic(using=connection.alias):
+                    # The other bound begins anew with every table of the statement: those who
+                    # queue for the first table would wait for the last one as well.
+                    cursor.execute(f"SET LOCAL statement_timeout = {LOCK_MILLISECONDS}")
                     cursor.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+                    cursor.execute(f"SET LOCAL statement_timeout = '{bound}'")
             except OperationalError as error:
-                if not in_use(error):
+                late = time.monotonic() - began >= LOCK_MILLISECONDS / 1000
+                if not in_use(error) and not (late and _was_cancelled(error)):
                     raise
                 if not left:
                     raise StillInUseError(tables) from error
@@ -164,6 +193,11 @@ def take_tables(schema_editor: BaseDatabaseSchemaEditor, tables: Sequence[str]) 
 def in_use(error: OperationalError) -> bool:
     """Tell whether a statement failed because others use a table."""
     return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
+
+
+def _was_cancelled(error: OperationalError) -> bool:
+    """Tell whether a statement took too long, or somebody with the right to do so ended it."""
+    return isinstance(error.__cause__, QueryCanceled)
 
 
 class AddIndexPatiently(AddIndexConcurrently):

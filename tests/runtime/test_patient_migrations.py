@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import psycopg2
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, migrations, models, transaction
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
 from classifier.management.commands import migrate
@@ -19,7 +21,7 @@ from classifier.services import audit
 from tests import factories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,16 +40,36 @@ def ask(statement: str) -> list[tuple[Any, ...]]:
         return rows
 
 
-@pytest.fixture
-def reader() -> Iterator[Any]:
-    """Return the connection of somebody whose long report reads the clinics."""
+@contextmanager
+def reading(table: str) -> Iterator[Any]:
+    """Give the connection of somebody whose long report reads a table."""
     words = {"dbname", "user", "password", "host", "port"}
     facts = {k: v for k, v in connection.get_connection_params().items() if k in words}
     other = psycopg2.connect(**facts)
-    with other.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM classifier_clinic")
-    yield other
-    other.close()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - our own table's name
+        yield other
+    finally:
+        other.close()
+
+
+@pytest.fixture
+def reader() -> Iterator[Any]:
+    """Return the connection of somebody whose long report reads the clinics."""
+    with reading("classifier_clinic") as other:
+        yield other
+
+
+@contextmanager
+def later(seconds: float, act: Callable[[], None]) -> Iterator[threading.Timer]:
+    """Let something happen after a while, before the end of the block."""
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    try:
+        yield timer
+    finally:
+        timer.join()
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, forget: bool = False) -> list[str]:
@@ -79,10 +101,8 @@ def test_a_table_in_use_is_tried_again_and_nobody_queues_behind_it(
     tries = pretend(monkeypatch, forget=forget)
     monkeypatch.setattr(migrate, "PAUSE_SECONDS", 0.05)
     said = io.StringIO()
-    ending = threading.Timer(0.8, reader.rollback)
-    ending.start()
-    call_command("migrate", stdout=said)
-    ending.join()
+    with later(0.8, reader.rollback):
+        call_command("migrate", stdout=said)
     assert len(tries) > 1
     assert set(tries) == {"500ms"}
     assert said.getvalue().count("A table is in use") == len(tries) - 1
@@ -178,6 +198,81 @@ def test_tables_are_taken_together_when_nobody_uses_any_of_them(
     assert ask("SHOW lock_timeout") == [("0",)]
 
 
+def test_all_tables_together_are_waited_for_no_longer_than_one(
+    monkeypatch: pytest.MonkeyPatch, reader: Any
+) -> None:
+    """Two reports end one after the other, each soon enough for one table."""
+    pauses: list[Any] = []
+    with (
+        reading("classifier_patient") as second,
+        later(0.35, reader.rollback),
+        later(0.7, second.rollback) as last,
+    ):
+
+        def pause(_seconds: float) -> None:
+            pauses.append(ask(HELD))
+            last.join()
+
+        monkeypatch.setattr("classifier.schema_changes.time.sleep", pause)
+        with connection.schema_editor() as editor:
+            ask("SET LOCAL statement_timeout = '77s'; SELECT 1")
+            take_tables(editor, ["classifier_clinic", "classifier_patient"])
+            assert ask(HELD) == [("classifier_clinic",), ("classifier_patient",)]
+            # What the migration itself does may take as long as before.
+            assert ask("SHOW statement_timeout") == [("77s",)]
+    assert pauses == [[]]
+
+
+def test_whoever_cancels_a_migration_that_waits_ends_it(
+    monkeypatch: pytest.MonkeyPatch, reader: Any
+) -> None:
+    monkeypatch.setattr("classifier.schema_changes.LOCK_MILLISECONDS", 30_000)
+    ((me,),) = ask("SELECT pg_backend_pid()")
+
+    def cancel() -> None:
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT pg_cancel_backend(%s)", [me])
+
+    with (
+        later(0.2, cancel),
+        pytest.raises(OperationalError, match="user request"),
+        connection.schema_editor() as editor,
+    ):
+        take_tables(editor, ["classifier_clinic"])
+
+
+def test_tables_are_not_taken_where_no_transaction_would_hold_them() -> None:
+    many = AtOnce([migrations.RunSQL("SELECT 1")], tables=["classifier_clinic"])
+    for write_only in (False, True):
+        with (
+            connection.schema_editor(collect_sql=write_only, atomic=False) as editor,
+            pytest.raises(CommandError, match=r"atomic = False is none: move the operations"),
+        ):
+            many.database_forwards("classifier", editor, ProjectState(), ProjectState())
+    with (
+        connection.schema_editor(atomic=False) as editor,
+        pytest.raises(CommandError, match="atomic = False"),
+    ):
+        take_tables(editor, ["classifier_clinic"])
+
+
+def misplaced(migration: migrations.Migration) -> list[str]:
+    """Return those operations of a migration that need a transaction, or need to be in none."""
+    wrong = AddIndexPatiently if migration.atomic else AtOnce
+    return [each.describe() for each in migration.operations if isinstance(each, wrong)]
+
+
+def test_every_migration_is_of_the_kind_that_its_operations_need() -> None:
+    found = MigrationLoader(None).disk_migrations
+    ours = {name: each for (app, name), each in found.items() if app == "classifier"}
+    assert {name: misplaced(each) for name, each in ours.items() if misplaced(each)} == {}
+    # Turned round, the one with indexes and the one that takes tables would be found.
+    for name in ("0005_records", "0006_audit_indexes"):
+        kind = type(ours[name])
+        turned = type("Turned", (kind,), {"atomic": not kind.atomic})
+        assert misplaced(turned(name, "classifier"))
+
+
 def test_statements_are_written_before_any_is_sent_and_sent_in_one_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -203,7 +298,7 @@ def test_statements_are_written_before_any_is_sent_and_sent_in_one_go(
     with connection.execute_wrapper(noted), connection.schema_editor() as editor:
         many.database_forwards("classifier", editor, ProjectState(), ProjectState())
     sent = [word for word in happened if word not in {"SAVEPOINT", "RELEASE"}]
-    assert sent == ["models"] * 3 + ["SET", "LOCK", "SELECT"]
+    assert sent == ["models"] * 3 + ["SET", "SHOW", "SET", "LOCK", "SET", "SELECT"]
 
 
 def test_an_index_is_built_again_over_what_a_failed_attempt_left() -> None:
