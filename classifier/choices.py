@@ -119,3 +119,20 @@ class ActorKind(models.TextChoices):
     USER = "user", _("Person")
     WORKER = "worker", _("Worker")
     SYSTEM = "system", _("System")
+
+
+class Scope(models.TextChoices):
+    """What a token lets a program do; never more than its owner may."""
+
+    READ = "read", _("Read: patients, lesions, states and results")
+    UPLOAD = "upload", _("Upload: register patients and lesions, send images")
+    REVIEW = "review", _("Review: save readings and reviews in your name")
+    EXPORT = "export", _("Export: page through the clinic's register")
+
+
+class DeliveryState(models.TextChoices):
+    """What became of a webhook's message."""
+
+    WAITING = "waiting", _("Waiting")
+    DELIVERED = "delivered", _("Delivered")
+    GIVEN_UP = "given_up", _("Given up")

@@ -10,10 +10,13 @@ from classifier.models.patients import Lesion, Patient
 from classifier.models.people import Clinic, Membership, User
 from classifier.models.registry import LabelSet, ModelVersion
 from classifier.models.reviews import OTHER_DIAGNOSIS, Reading, Review
+from classifier.models.tokens import ApiToken, SentOnce
+from classifier.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "OTHER_DIAGNOSIS",
     "Analysis",
+    "ApiToken",
     "AuditEvent",
     "AuditLink",
     "AuditPending",
@@ -31,6 +34,9 @@ __all__ = [
     "Prediction",
     "Reading",
     "Review",
+    "SentOnce",
     "Transition",
     "User",
+    "Webhook",
+    "WebhookDelivery",
 ]

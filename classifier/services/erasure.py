@@ -24,7 +24,9 @@ from classifier.models import (
     Prediction,
     Reading,
     Review,
+    SentOnce,
     Transition,
+    WebhookDelivery,
 )
 from classifier.models.append_only import ERASING
 from classifier.services import audit
@@ -136,6 +138,8 @@ def rows_of(patient: Patient) -> list[QuerySet[Any]]:
         version["Review"].objects.filter(analysis__in=analyses),
         Transition.objects.filter(analysis__in=analyses),
         Reading.objects.filter(analysis__in=analyses),
+        WebhookDelivery.objects.filter(analysis__in=analyses),
+        SentOnce.objects.filter(patient=patient),
         Review.objects.filter(analysis__in=analyses),
         analyses,
         Prediction.objects.filter(image__in=images),
