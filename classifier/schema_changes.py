@@ -200,12 +200,19 @@ def _was_cancelled(error: OperationalError) -> bool:
     return isinstance(error.__cause__, QueryCanceled)
 
 
+_IS_VALID = """
+SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE indrelid = to_regclass(quote_ident(%s)) AND relname = %s
+"""
+
+
 class AddIndexPatiently(AddIndexConcurrently):
     """Build an index while others write, however long they take, and after a failure once more.
 
     Building concurrently waits for every transaction that is open, but nobody waits for it: here
-    the bound on waiting does not apply. What an earlier attempt left behind, an index that
-    PostgreSQL calls invalid, is thrown away first: otherwise its name would be taken for ever.
+    the bound on waiting does not apply. An index that an earlier attempt finished stays. One that
+    it left behind half done, which PostgreSQL calls invalid, is thrown away first: otherwise its
+    name would be taken for ever.
     """
 
     def database_forwards(
@@ -215,13 +222,22 @@ class AddIndexPatiently(AddIndexConcurrently):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        """Build it."""
-        name = schema_editor.quote_name(self.index.name)
+        """Build it, unless it is there."""
+        if schema_editor.collect_sql:
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
         with schema_editor.connection.cursor() as cursor:
+            cursor.execute(_IS_VALID, [table, self.index.name])
+            found = cursor.fetchone()
             cursor.execute("SHOW lock_timeout")
             (bound,) = cursor.fetchone()
+        if found == (True,):
+            return
         schema_editor.execute("SET lock_timeout = 0")
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        if found:
+            name = schema_editor.quote_name(self.index.name)
+            schema_editor.execute(f"DROP INDEX CONCURRENTLY {name}")
         super().database_forwards(app_label, schema_editor, from_state, to_state)
         schema_editor.execute(f"SET lock_timeout = '{bound}'")
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, migrations, models, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    connection,
+    migrations,
+    models,
+    transaction,
+)
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
@@ -301,29 +308,53 @@ def test_statements_are_written_before_any_is_sent_and_sent_in_one_go(
     assert sent == ["models"] * 3 + ["SET", "SHOW", "SET", "LOCK", "SET", "SELECT"]
 
 
-def test_an_index_is_built_again_over_what_a_failed_attempt_left() -> None:
-    index = models.Index(fields=["name"], name="clinic_for_a_test")
-    operation = AddIndexPatiently("clinic", index)
-    state = ProjectState()
+def test_after_a_failure_only_the_index_that_failed_is_built_again() -> None:
+    names = [f"clinic_for_a_test_{number}" for number in range(4)]
+    operations = [AddIndexPatiently("clinic", models.Index(fields=["name"], name=n)) for n in names]
+    states = [ProjectState()]
     migrations.CreateModel(
         "Clinic", [("id", models.UUIDField(primary_key=True)), ("name", models.TextField())]
-    ).state_forwards("classifier", state)
-    after = state.clone()
-    operation.state_forwards("classifier", after)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE INDEX clinic_for_a_test ON classifier_clinic (id)")
-            cursor.execute("SET lock_timeout = '321ms'")
+    ).state_forwards("classifier", states[0])
+    for operation in operations:
+        states.append(states[-1].clone())
+        operation.state_forwards("classifier", states[-1])
+
+    def build(some: list[AddIndexPatiently]) -> None:
         with connection.schema_editor(atomic=False) as editor:
-            operation.database_forwards("classifier", editor, state, after)
-        ((definition,),) = ask(
-            "SELECT indexdef FROM pg_indexes WHERE indexname = 'clinic_for_a_test'"
+            for operation, before, after in zip(some, states, states[1:], strict=False):
+                operation.database_forwards("classifier", editor, before, after)
+
+    def indexes() -> dict[str, tuple[int, bool, str]]:
+        rows = ask(
+            "SELECT relname, indexrelid, indisvalid, pg_get_indexdef(indexrelid) FROM pg_index"
+            " JOIN pg_class ON pg_class.oid = indexrelid WHERE relname ~ '^clinic_for_a_test_'"
         )
-        assert definition.endswith("(name)")
+        return {row[0]: row[1:] for row in rows}
+
+    factories.make_clinic("One")
+    factories.make_clinic("Another")
+    try:
+        build(operations[:2])
+        # PostgreSQL keeps what it could not finish.
+        with connection.cursor() as cursor, pytest.raises(IntegrityError):
+            cursor.execute(
+                f"CREATE UNIQUE INDEX CONCURRENTLY {names[2]} ON classifier_clinic ((true))"
+            )
+        before = indexes()
+        assert [before[name][1] for name in names[:3]] == [True, True, False]
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '321ms'")
+        build(operations)
+        after = indexes()
+        assert [after[name] for name in names[:2]] == [before[name] for name in names[:2]]
+        assert after[names[2]][0] != before[names[2]][0]
+        for _oid, valid, definition in after.values():
+            assert (valid, definition.endswith("(name)")) == (True, True)
+        assert set(after) == set(names)
         assert ask("SHOW lock_timeout") == [("321ms",)]
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("RESET lock_timeout; DROP INDEX IF EXISTS clinic_for_a_test")
+            cursor.execute(f"RESET lock_timeout; DROP INDEX IF EXISTS {', '.join(names)}")
 
 
 def test_rows_of_the_time_before_get_one_first_version_each() -> None:
