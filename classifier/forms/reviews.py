@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from classifier.choices import Decision, Verdict
+from classifier.choices import Decision, Modality, Verdict
 from classifier.models import OTHER_DIAGNOSIS
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
-    from classifier.models import Analysis
+    from classifier.models import Analysis, Image
 
 
 def diagnosis_choices(analysis: Analysis) -> list[tuple[str, Any]]:
@@ -103,3 +103,21 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"), max_length=500, widget=forms.TextInput(attrs={"id": "id_job_reason"})
     )
+
+
+class ModalityForm(forms.Form):
+    """Why an image is said to have been taken otherwise than recorded."""
+
+    seen = forms.ChoiceField(choices=Modality.choices, widget=forms.HiddenInput)
+    modality = forms.ChoiceField(choices=Modality.choices, widget=forms.HiddenInput)
+    reason = forms.CharField(
+        label=_("What was wrong"),
+        max_length=500,
+        widget=forms.TextInput(attrs={"id": "id_modality_reason"}),
+    )
+
+    def __init__(self, data: Any = None, *, image: Image) -> None:
+        """Offer the modality that is not recorded."""
+        self.other = next(each for each in Modality if each != image.modality)
+        offered = {"seen": image.modality, "modality": self.other.value}
+        super().__init__(data, initial=offered)

@@ -48,6 +48,7 @@ ACTIONS: dict[str, Any] = {
     "consent.given": _("Consent given"),
     "consent.withdrawn": _("Consent withdrawn"),
     "image.added": _("Image added"),
+    "image.modality_corrected": _("Modality of an image corrected"),
     "image.viewed": _("Image looked at"),
     "analysis.requested": _("Analysis requested"),
     "analysis.answered": _("Answer stored"),
@@ -76,6 +77,7 @@ ACTIONS: dict[str, Any] = {
 _TOLD = (
     "address",
     "attempt",
+    "before",
     "code",
     "fields",
     "filters",

@@ -12,7 +12,7 @@ from classifier.models import OTHER_DIAGNOSIS, Analysis, Prediction, Reading, Re
 from mlcore.labels import Label, label_set
 
 if TYPE_CHECKING:
-    from classifier.models import Transition, User
+    from classifier.models import Image, Transition, User
 
 # Below and above these a rounded percentage would claim a certainty nobody has.
 _LEAST, _MOST = 0.01, 0.99
@@ -67,6 +67,8 @@ class ResultPage:
         reviews: what is on record, once revealed.
         transitions: every move of the job.
         can_write: whether this person may read, review, retry and cancel.
+        outdated: the image's modality was corrected since; another network should judge it.
+        current: the analysis to look at instead of an outdated one, if there is one.
     """
 
     analysis: Analysis
@@ -77,6 +79,8 @@ class ResultPage:
     reviews: list[Review]
     transitions: list[Transition]
     can_write: bool
+    outdated: bool = False
+    current: Analysis | None = None
 
     @property
     def must_read(self) -> bool:
@@ -109,6 +113,12 @@ def diagnosis_name(key: str, text: str, label_set_key: str) -> str:
         return text
     names = {label.key: label.name for label in label_set(label_set_key).labels}
     return names.get(key, key)
+
+
+def latest_analysis(image: Image) -> Analysis | None:
+    """Return the newest analysis for the modality that the image has now."""
+    wanted = image.analyses.filter(modality=image.modality)
+    return wanted.order_by("-created_at", "-id").first()
 
 
 def veil(analysis: Analysis) -> None:
@@ -165,6 +175,7 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
             _veil_move(move)
     readings = list(analysis.readings.select_related("reader"))
     own = next((reading for reading in readings if reading.reader_id == user.pk), None)
+    outdated = analysis.modality != analysis.image.modality
     return ResultPage(
         analysis=analysis,
         answer=_answer(analysis) if revealed else None,
@@ -174,6 +185,8 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
         reviews=list(analysis.reviews.select_related("reviewer")) if revealed else [],
         transitions=transitions,
         can_write=Analysis.objects.writable_by(user).filter(pk=analysis.pk).exists(),
+        outdated=outdated,
+        current=latest_analysis(analysis.image) if outdated else None,
     )
 
 

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from classifier.choices import ActorKind, Modality, ReviewState, State
 from classifier.models import Analysis, LabelSet, Transition
+from classifier.selectors.results import latest_analysis
 from classifier.services import audit
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.moves import move, person
@@ -81,6 +82,24 @@ def request_analysis(*, image: Image, by: User) -> Analysis:
     return analysis
 
 
+def standing_analysis(*, image: Image, by: User) -> Analysis:
+    """Return the newest analysis for the image's modality; a new one if it never ran.
+
+    A cancelled analysis never runs again, so asking once more queues another.
+    """
+    analysis = latest_analysis(image)
+    if analysis is not None and analysis.state != State.CANCELLED:
+        return analysis
+    try:
+        return request_analysis(image=image, by=by)
+    except ConflictError:
+        # Somebody else asked at the same moment.
+        analysis = latest_analysis(image)
+        if analysis is None:
+            raise
+        return analysis
+
+
 def _queue(image: Image, by: User) -> Analysis:
     try:
         with transaction.atomic():
@@ -109,12 +128,17 @@ def retry_analysis(*, analysis: Analysis, by: User, reason: str) -> None:
     the next attempt says must be read and reviewed anew.
 
     Raises:
-        RuleError: no reason, or the analysis is in no state to be tried again.
+        RuleError: no reason, the analysis is in no state to be tried again, or the image's
+            modality was corrected since.
         ConflictError: somebody moved it at the same moment.
     """
     origin = State(analysis.state)
     if origin not in {State.FAILED, State.REJECTED}:
         raise RuleError(_("Only a failed or rejected analysis can be tried again."))
+    if analysis.modality != analysis.image.modality:
+        raise RuleError(
+            _("The modality of this image was corrected since. Use the analysis for the right one.")
+        )
     _personal_move(
         analysis,
         by,

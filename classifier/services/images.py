@@ -17,11 +17,10 @@ from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from classifier import intake
-from classifier.choices import State
 from classifier.models import Analysis, Image, Lesion, Patient
 from classifier.services import audit
-from classifier.services.analyses import request_analysis
-from classifier.services.errors import ConflictError, RuleError
+from classifier.services.analyses import request_analysis, standing_analysis
+from classifier.services.errors import RuleError
 from classifier.services.outages import is_outage
 from classifier.services.patients import (
     NewLesion,
@@ -355,21 +354,7 @@ def _known(patient: Patient, sha256: str, by: User) -> AddedImage | None:
     if image is None:
         return None
     image.patient = patient
-    analysis = _latest(image)
-    # A cancelled analysis never runs again, so sending the image once more asks for a new one.
-    if analysis is None or analysis.state == State.CANCELLED:
-        try:
-            analysis = request_analysis(image=image, by=by)
-        except ConflictError:
-            # Somebody else sent it at the same moment.
-            analysis = _latest(image)
-            if analysis is None:
-                raise
-    return AddedImage(image=image, analysis=analysis, known=True)
-
-
-def _latest(image: Image) -> Analysis | None:
-    return image.analyses.order_by("-created_at", "-id").first()
+    return AddedImage(image=image, analysis=standing_analysis(image=image, by=by), known=True)
 
 
 def _camera_clock(moment: datetime | None) -> datetime | None:

@@ -12,5 +12,6 @@ urlpatterns: list[URLPattern] = [
     path("analyses/<uuid:pk>/review/", reviews.review_create, name="review_create"),
     path("analyses/<uuid:pk>/retry/", analyses.analysis_retry, name="analysis_retry"),
     path("analyses/<uuid:pk>/cancel/", analyses.analysis_cancel, name="analysis_cancel"),
+    path("analyses/<uuid:pk>/modality/", analyses.analysis_modality, name="analysis_modality"),
     path("models/<uuid:pk>/", models.model_version_detail, name="model_version_detail"),
 ]

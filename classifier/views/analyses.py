@@ -12,12 +12,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from classifier import links
 from classifier.choices import State
-from classifier.forms.reviews import ReadingForm, ReasonForm, ReviewForm
+from classifier.forms.reviews import ModalityForm, ReadingForm, ReasonForm, ReviewForm
 from classifier.models import Analysis, Prediction
 from classifier.selectors.maps import overlay_png
 from classifier.selectors.results import result_page, veil
 from classifier.services.analyses import cancel_analysis, retry_analysis
 from classifier.services.errors import RuleError
+from classifier.services.modalities import correct_modality
 from classifier.services.results import record_answer_viewed, record_map_viewed
 from classifier.views.access import person, visible_or_404, writable_or_403
 
@@ -79,6 +80,7 @@ def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> di
             },
         ),
         "reason_form": ReasonForm(),
+        "modality_form": ModalityForm(image=analysis.image),
     }
     return {"page": page, "analysis": analysis} | _poll_facts(analysis, 0) | fresh | forms
 
@@ -149,6 +151,25 @@ def analysis_retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def analysis_cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Call a queued analysis off."""
     return _moved(request, pk, cancel_analysis, _("The analysis was cancelled."))
+
+
+@require_POST
+def analysis_modality(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Correct how the analysed image was taken, and go on to the other network's analysis."""
+    user = person(request)
+    analysis = writable_or_403(all_of_page(), user, pk)
+    form = ModalityForm(request.POST, image=analysis.image)
+    if not form.is_valid():
+        context = detail_context(request, analysis, modality_form=form)
+        return render(request, "analyses/detail.html", context, status=422)
+    try:
+        following = correct_modality(image=analysis.image, by=user, **form.cleaned_data)
+    except RuleError as error:
+        messages.error(request, str(error))
+        return redirect(analysis)
+    told = _("The modality is corrected to %(modality)s. This is the analysis made for it.")
+    messages.success(request, told % {"modality": following.get_modality_display().lower()})
+    return redirect(following)
 
 
 def _moved(

@@ -166,7 +166,8 @@ def _answer(
     """Answer a form whose files were looked at, each of them taken or refused."""
     status = 200 if outcome.added else _refusal_status(outcome.refused)
     if _wants_json(request):
-        return JsonResponse({"files": [_told(file) for file in outcome.files]}, status=status)
+        told = [_told(file, form.cleaned_data["modality"]) for file in outcome.files]
+        return JsonResponse({"files": told}, status=status)
     patient = outcome.patient
     if outcome.refused or patient is None:
         if patient is not None and "patient" not in context:
@@ -179,7 +180,7 @@ def _answer(
     if len(outcome.added) == 1:
         only = outcome.added[0]
         if only.known:
-            messages.info(request, _sentence(only))
+            messages.info(request, _sentence(only, form.cleaned_data["modality"]))
         return redirect(only.analysis)
     messages.success(request, _summary(outcome.added))
     return redirect(patient)
@@ -206,8 +207,8 @@ def _render_form(
     return render(request, template, context, status=status)
 
 
-def _told(file: FileOutcome) -> dict[str, str]:
-    """Return one file's line of the JSON answer."""
+def _told(file: FileOutcome, modality: str) -> dict[str, str]:
+    """Return one file's line of the JSON answer; ``modality`` is what it was sent as."""
     if file.added is None:
         status = "failed" if file.code == NOT_STORED else "refused"
         return {"name": file.name, "status": status, "message": file.refusal}
@@ -215,16 +216,28 @@ def _told(file: FileOutcome) -> dict[str, str]:
         "name": file.name,
         "status": "known" if file.added.known else "queued",
         "analysis_url": reverse("analysis_detail", args=[file.added.analysis.pk]),
-        "message": _sentence(file.added),
+        "message": _sentence(file.added, modality),
     }
 
 
-def _sentence(added: AddedImage) -> str:
+def _sentence(added: AddedImage, modality: str) -> str:
+    facts = {"modality": added.image.get_modality_display().lower()}
+    if added.known and added.image.modality != modality:
+        return (
+            _(
+                "This image is in the record already, as %(modality)s, and stays so. If that is "
+                "wrong, correct the modality on the page of its analysis."
+            )
+            % facts
+        )
     if added.known:
-        return _(
-            "This image is in the record already (%(modality)s). It was not added again; "
-            "here is its analysis."
-        ) % {"modality": added.image.get_modality_display()}
+        return (
+            _(
+                "This image is in the record already (%(modality)s). It was not added again; "
+                "here is its analysis."
+            )
+            % facts
+        )
     return _("Added. The analysis is queued.")
 
 

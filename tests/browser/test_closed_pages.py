@@ -28,7 +28,7 @@ NO_PAGE = {
     *("healthz", "readyz", "history_csv", "image_bytes", "analysis_map"),  # no HTML
     *("patient_search", "analysis_status", "admin:autocomplete", "admin:jsi18n"),  # parts of a page
     *("reading_create", "review_create", "analysis_retry", "analysis_cancel"),  # taken by POST
-    *("lesion_create", "consent_create", "break_glass_end", "admin:logout"),
+    *("analysis_modality", "lesion_create", "consent_create", "break_glass_end", "admin:logout"),
     *("account_email", "admin:view_on_site", "mfa_download_recovery_codes"),  # shut, or a file
     *("account_confirm_email", "account_confirm_login_code", "account_set_password"),  # lead on
     *("account_email_verification_sent", "mfa_reauthenticate", "admin:login"),

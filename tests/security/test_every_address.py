@@ -57,6 +57,12 @@ RULES: dict[str, Rule] = {
     "review_create": Rule(Who.WRITERS, ("analysis",), SEND),
     "analysis_retry": Rule(Who.WRITERS, ("analysis",), SEND, REASON),
     "analysis_cancel": Rule(Who.WRITERS, ("analysis",), SEND, REASON),
+    "analysis_modality": Rule(
+        Who.WRITERS,
+        ("analysis",),
+        SEND,
+        REASON | {"seen": "dermoscopy", "modality": "clinical"},
+    ),
     "model_version_detail": Rule(Who.SIGNED_IN, ("model_version",)),
     "break_glass_list": OWN,
     "break_glass_create": Rule(Who.A_CLINICIAN, takes=BOTH),
