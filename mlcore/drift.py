@@ -166,5 +166,5 @@ def _chance(distance: float, effective: float) -> float:
     # Below this the series needs ever more terms, and its sum is 1 to five digits.
     if scaled < 0.2:  # noqa: PLR2004 - told in the line above
         return 1.0
-    terms = ((-1) ** (k - 1) * math.exp(-2 * (k * scaled) ** 2) for k in range(1, 101))
-    return min(1.0, max(0.0, 2 * sum(terms)))
+    terms = [math.exp(-2 * (k * scaled) ** 2) for k in range(1, 101)]
+    return min(1.0, max(0.0, 2 * (sum(terms[::2]) - sum(terms[1::2]))))

@@ -48,7 +48,7 @@ from mlcore.plots import render_plots
 from mlcore.quality import QualityLimits, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -142,8 +142,9 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
     limits = quality_limits(parts["train"])
     gate, margins = (None, {}) if outside is None else _gate(model, recipe, parts, outside)
-    held = np.array([first_to_hold(margins, row) != "" for row in range(len(calibration))])
-    chosen = choose_threshold(calibration.labels, chances["calibration"], held=held)
+    chosen = choose_threshold(
+        calibration.labels, chances["calibration"], held=_held(margins, len(calibration))
+    )
     bad = np.array([label.malignant for label in labels.labels])
     triage = _triage(bad, held_out, fitted, calibration.labels, chances["calibration"])
     metrics: dict[str, Any] = dict(cross_validation or {})
@@ -156,12 +157,6 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         )
     metrics["calibration"]["risk_coverage"] = risk_coverage(
         calibration.labels, chances["calibration"]
-    )
-    metrics["reference"] = reference_of(
-        _looks(calibration)
-        | {CONFIDENCE: chances["calibration"].max(axis=1)}
-        | {SUSPICION: chances["calibration"][:, bad].sum(axis=1)}
-        | {GATE_PREFIX + name: values for name, values in margins.items()}
     )
     if gate is not None and outside is not None:
         metrics["outside"] = measure_gates(
@@ -224,7 +219,9 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         drawn = render_plots(metrics, trained.history, labels=labels)
         for plot, svg in drawn.items():
             (folder / plot).write_text(svg, encoding="utf-8")
-        everything = {"figures": metrics, "history": trained.history}
+        everything = {"figures": metrics, "history": trained.history} | {
+            "reference": _reference(calibration, chances["calibration"], bad, margins)
+        }
         (folder / "metrics.json").write_text(
             json.dumps(everything, indent=1) + "\n", encoding="utf-8"
         )
@@ -265,10 +262,24 @@ def _gate(
     return gate, gate.margins(calibration)
 
 
-def _looks(part: Pictures) -> dict[str, NDArray[np.float64]]:
-    """Return what the pictures are like: (n,) values by the name of the measure."""
-    measured = [asdict(measure(image)) for image in _images(part)]
-    return {name: np.array([one[name] for one in measured]) for name in INPUTS}
+def _held(margins: Mapping[str, NDArray[np.float64]], count: int) -> NDArray[np.bool_]:
+    """Return which of ``count`` pictures a gate holds back."""
+    return np.array([first_to_hold(margins, row) != "" for row in range(count)], dtype=np.bool_)
+
+
+def _reference(
+    calibration: Pictures,
+    chances: NDArray[np.float64],
+    bad: NDArray[np.bool_],
+    margins: Mapping[str, NDArray[np.float64]],
+) -> dict[str, Any]:
+    """Return what drift is judged by: the measures that serving takes of every picture."""
+    looks = [asdict(measure(image)) for image in _images(calibration)]
+    return reference_of(
+        {name: np.array([look[name] for look in looks]) for name in INPUTS}
+        | {CONFIDENCE: chances.max(axis=1), SUSPICION: chances[:, bad].sum(axis=1)}
+        | {GATE_PREFIX + name: values for name, values in margins.items()}
+    )
 
 
 def _images(part: Pictures) -> list[Picture]:

@@ -111,7 +111,7 @@ def test_serving_decides_as_was_measured(gated: Release) -> None:
 
 
 def test_serving_measures_what_the_release_keeps_for_comparison(gated: Release) -> None:
-    reference = gated.metrics()["figures"]["reference"]
+    reference = gated.metrics()["reference"]
     assert reference["pictures"] == gated.manifest["data"]["calibration"]["images"]
     result = Predictor.load(gated.folder).predict(half(300).not_skin)[0]
     assert list(result.measures) == list(reference["quantiles"])
