@@ -73,6 +73,11 @@ class Hospital:
         self.services = compose.services(self.values)
         self.secrets = compose.draw_secrets(self.folder)
 
+    @property
+    def broker_facts(self) -> Path:
+        """Return the file that the broker reads its password from; in a container, in memory."""
+        return self.folder / "redis.conf"
+
     def make_database(self) -> None:
         """Make an ordinary role with the hospital's password, and a database that it owns."""
         password = (self.secrets / "postgres_password").read_text(encoding="utf-8").strip()
@@ -150,10 +155,11 @@ class Hospital:
             return words
         data = self.folder / "redis"
         data.mkdir(exist_ok=True)
-        program = f"{shlex.quote(str(_valkey_program()))} --port {self.redis_port}"
+        program = shlex.quote(str(_valkey_program()))
         places = {
-            "redis-server": program,
-            "--dir /data": f"--dir {shlex.quote(str(data))}",
+            "exec redis-server": f"exec {program}",
+            "/tmp/redis.conf": shlex.quote(str(self.broker_facts)),  # noqa: S108 - the container's
+            "--dir /data": f"--port {self.redis_port} --dir {shlex.quote(str(data))}",
             "/run/secrets/": f"{shlex.quote(str(self.secrets))}/",
         }
         for old, new in places.items():

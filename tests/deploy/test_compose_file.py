@@ -192,6 +192,17 @@ def test_no_secret_stands_in_the_files() -> None:
             assert not re.search("PASSWORD|SECRET|_URL", rest)
 
 
+def test_the_brokers_password_is_written_to_memory_only() -> None:
+    facts = service("redis")
+    written = re.findall(r"> (\S+)", facts["command"][-1])
+    assert len(written) == 1
+    in_memory = [each.split(":")[0] for each in facts["tmpfs"]]
+    assert written[0].rpartition("/")[0] in in_memory
+    # Only the kernel may hand the signal to the server.
+    assert facts["command"][-1].count("exec redis-server") == 1
+    assert "|" not in facts["command"][-1]
+
+
 def test_every_secret_is_a_file_that_the_example_draws(tmp_path: Path) -> None:
     """The main file's are drawn or made empty; the object store's own keys are given by it."""
     drawn = compose.draw_secrets(tmp_path)

@@ -6,14 +6,19 @@ import io
 import json
 import os
 import re
+import signal
 import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from mlcore.drawing import draw_dermoscopy
+from skinapp.runtime.children import stop
 from tests.deploy.hospital import HOST, Browser, Hospital
 from tests.runtime.installations import wait_until
 
@@ -140,8 +145,59 @@ def test_no_secret_stands_in_the_environment_of_a_process(hospital: Hospital) ->
     for process in hospital.processes.values():
         seen = Path(f"/proc/{process.pid}/environ").read_bytes()
         seen += Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        # The broker writes its name over both.
+        seen += str(process.args).encode()
         assert b"HOSPITAL" in seen.upper()
         assert not any(secret.encode() in seen for secret in drawn if secret)
+
+
+def test_the_broker_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    """A container's first process must be the server itself: a shell would not pass it on."""
+    own = Hospital(tmp_path, os.environ["DATABASE_URL"])
+    own.start("redis")
+    broker = own.processes["redis"]
+    password = (own.secrets / "redis_password").read_text(encoding="utf-8").strip()
+    client = Redis(port=own.redis_port, password=password, socket_timeout=5)
+    try:
+        wait_until(lambda: answers(client), what=f"the broker answers: {own.log('redis')}")
+        with Redis(port=own.redis_port) as stranger, pytest.raises(AuthenticationError):
+            stranger.ping()
+        assert password in own.broker_facts.read_text(encoding="utf-8")
+        assert own.broker_facts.stat().st_mode & 0o777 == 0o600
+        for place in ("cmdline", "environ"):
+            assert password.encode() not in Path(f"/proc/{broker.pid}/{place}").read_bytes()
+        client.set("kept", "yes")
+        began = time.monotonic()
+        broker.send_signal(signal.SIGTERM)
+        assert broker.wait(20) == 0
+        assert time.monotonic() - began < 3
+        assert not answers(client)
+        own.start("redis")
+        wait_until(lambda: answers(client), what=f"it answers again: {own.log('redis')}")
+        assert client.get("kept") == b"yes"
+    finally:
+        client.close()
+        stop(own.processes["redis"], sign=signal.SIGKILL, seconds=5)
+        stop(broker, sign=signal.SIGKILL, seconds=5)
+
+
+def test_the_broker_does_not_start_without_a_password(tmp_path: Path) -> None:
+    own = Hospital(tmp_path, os.environ["DATABASE_URL"])
+    (own.secrets / "redis_password").chmod(0o600)
+    (own.secrets / "redis_password").write_text("", encoding="utf-8")
+    own.start("redis")
+    try:
+        assert own.processes["redis"].wait(20) != 0
+    finally:
+        stop(own.processes["redis"], sign=signal.SIGKILL, seconds=5)
+
+
+def answers(client: Redis) -> bool:
+    """Tell whether a broker answers."""
+    try:
+        return bool(client.ping())
+    except RedisConnectionError:
+        return False
 
 
 def test_web_stops_at_once_and_starts_again(hospital: Hospital, browser: Browser) -> None:
