@@ -75,7 +75,7 @@ def measure_into(folder: Path, name: str, *, quick: bool) -> bool:
         kept["error"] = f"{type(error).__name__}: {error}"
     kept |= {"seconds": round(time.perf_counter() - began, 1), "load_after": load()}
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(kept, indent=1, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     return "error" not in kept
 
