@@ -337,3 +337,21 @@ def test_the_own_reading_reveals_to_its_reader_only(cast: Cast) -> None:
         assert other.context["page"].answer is None
         # Nor do they learn what the first reader thought.
         assert other.context["page"].readings == []
+
+
+def test_an_open_clinic_reveals_its_answers_to_its_own_people_only(cast: Cast) -> None:
+    image = make.bare_image(cast.patient, cast.owner)
+    analysis = make.answered(image, cast.owner, top="melanoma")
+    type(cast.clinic).objects.filter(pk=cast.clinic.pk).update(blinded_first=False)
+    revealed = {
+        who: Analysis.objects.revealed_to(getattr(cast, who)).filter(pk=analysis.pk).exists()
+        for who in ("owner", "read_only", "administrator", "stranger", "superuser", "deactivated")
+    }
+    assert revealed == {
+        "owner": True,
+        "read_only": True,
+        "administrator": True,
+        "stranger": False,
+        "superuser": False,
+        "deactivated": False,
+    }
