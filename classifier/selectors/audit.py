@@ -60,6 +60,8 @@ ACTIONS: dict[str, Any] = {
     "reading.saved": _("Own reading saved"),
     "review.saved": _("Review saved"),
     "history.exported": _("History exported as CSV"),
+    "letter.exported": _("Letter made"),
+    "fhir.exported": _("FHIR report exported"),
     "lesion.viewed_in_admin": _("Lesion looked at in the admin panel"),
     "image.viewed_in_admin": _("Image looked at in the admin panel"),
     "analysis.viewed_in_admin": _("Analysis looked at in the admin panel"),

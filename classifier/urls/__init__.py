@@ -9,4 +9,5 @@ urlpatterns = [
     path("", include("classifier.urls.analyses")),
     path("", include("classifier.urls.records")),
     path("", include("classifier.urls.access")),
+    path("", include("classifier.exchange.urls")),
 ]

@@ -391,6 +391,15 @@ PAGE_SIZE = 25
 AUDIT_FOLD_SECONDS = env.int("AUDIT_FOLD_SECONDS", default=300)
 CSV_MAX_ROWS = 50_000
 
+# --- Exchange with other systems ---------------------------------------------------------------
+
+# SNOMED CT needs a licence in many countries: its codes are sent only where this is set.
+EXCHANGE_SNOMED = env.bool("EXCHANGE_SNOMED", default=False)
+# Folders of fonts for letters, and their families, for names in scripts that the letter's own font
+# (Latin, Greek, Cyrillic) does not hold.
+EXCHANGE_FONTS = env.list("EXCHANGE_FONTS", default=[])
+EXCHANGE_FONT_NAMES = env.list("EXCHANGE_FONT_NAMES", default=[])
+
 # --- Mail, logs --------------------------------------------------------------------------------
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="skinapp@localhost")

@@ -1,0 +1,173 @@
+"""Reading a report out of the database, as far as a person may see it."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from PIL import Image as Pillow
+
+from classifier.choices import BodySite, Decision
+from classifier.exchange.facts import (
+    AnswerFacts,
+    Chance,
+    Party,
+    PatientFacts,
+    PictureFacts,
+    ReadingFacts,
+    Report,
+    ReviewFacts,
+)
+from classifier.selectors.results import diagnosis_name, result_page
+from classifier.services.errors import RuleError
+from classifier.services.model_versions import measured_facts
+from mlcore.card import card_sections
+
+if TYPE_CHECKING:
+    from classifier.models import Analysis, Image, Patient, Reading, Review, User
+    from classifier.selectors.results import Answer
+
+# What a reader of the answer must know, of everything the card says.
+_LIMITS = ("warnings", "weak", "not_for")
+
+
+def report_of(analysis: Analysis, user: User) -> Report:
+    """Return what may be told of an analysis by a person who has seen its answer.
+
+    Args:
+        analysis: visible to ``user``, with its patient, clinic, image and prediction. It may be
+            veiled afterwards: never save it.
+        user: who exports.
+
+    Raises:
+        RuleError: there is no answer yet, or it is hidden from this person.
+        OSError: the picture is not where its row says.
+    """
+    page = result_page(analysis, user)
+    if page.hidden:
+        raise RuleError(_("Save your own reading first: the answer is part of this file."))
+    if page.answer is None:
+        raise RuleError(_("There is no answer to export yet."))
+    label_set = analysis.label_set
+    return Report(
+        key=analysis.pk,
+        clinic=Party(analysis.clinic_id, analysis.clinic.name),
+        patient=patient_facts(analysis.patient),
+        picture=picture_facts(analysis.image),
+        answer=_answer(analysis, page.answer),
+        readings=tuple(_reading(each, label_set) for each in page.readings),
+        reviews=tuple(_review(each, label_set) for each in page.reviews),
+        requested_at=_local(analysis.created_at),
+        made_at=_local(timezone.now()),
+    )
+
+
+def patient_facts(patient: Patient) -> PatientFacts:
+    """Return what other systems are told of a patient."""
+    return PatientFacts(
+        key=patient.pk,
+        number=patient.record_number,
+        name=patient.name,
+        born=patient.date_of_birth,
+        sex=patient.sex,
+        sex_words=str(patient.get_sex_display()),
+        skin_type=str(patient.get_skin_type_display()),
+    )
+
+
+def picture_facts(image: Image) -> PictureFacts:
+    """Return the display copy of an image with what is known of it.
+
+    Raises:
+        OSError: the file is not where the row says.
+    """
+    with image.display.storage.open(image.display.name or "", "rb") as opened:
+        jpeg = opened.read()
+    width, height = Pillow.open(io.BytesIO(jpeg), formats=["JPEG"]).size
+    lesion = image.lesion
+    site = lesion.body_site if lesion else BodySite.UNKNOWN.value
+    return PictureFacts(
+        key=image.pk,
+        jpeg=jpeg,
+        width=width,
+        height=height,
+        modality=image.modality,
+        modality_words=str(image.get_modality_display()),
+        lesion=lesion.label if lesion else "",
+        site=site,
+        site_words="" if site == BodySite.UNKNOWN else str(BodySite(site).label),
+        taken_at=_local(image.taken_at) if image.taken_at else None,
+        uploaded_at=_local(image.created_at),
+    )
+
+
+def _answer(analysis: Analysis, answer: Answer) -> AnswerFacts:
+    said = answer.prediction
+    version = said.model_version
+    shown = [] if said.decision == Decision.REJECTED else answer.ranked
+    return AnswerFacts(
+        key=said.pk,
+        decision=said.decision,
+        decision_words=str(said.get_decision_display()),
+        reason=said.reason,
+        words=answer.words if answer.is_answer else "",
+        ranked=tuple(
+            Chance(each.label.key, each.label.name, each.probability, each.percent)
+            for each in shown
+        ),
+        triage_group=said.triage_group,
+        model=version.pk,
+        label_set=analysis.label_set,
+        version=version.version,
+        sha256=said.artefact_sha256,
+        engine=said.engine,
+        answered_at=_local(said.created_at),
+        limits=_limits(answer),
+    )
+
+
+def _limits(answer: Answer) -> tuple[str, ...]:
+    version = answer.prediction.model_version
+    try:
+        figures = measured_facts(version=version).get("figures", {})
+    except RuleError:
+        # The figures are away; what the network is not for holds without them.
+        figures = {}
+    known = {"label_set": version.label_set, "version": version.version}
+    sections = {each.key: each for each in card_sections(version.manifest | known, figures)}
+    return tuple(
+        sentence
+        for key in _LIMITS
+        for block in sections[key].blocks
+        for sentence in getattr(block, "items", ())
+    )
+
+
+def _reading(reading: Reading, label_set: str) -> ReadingFacts:
+    return ReadingFacts(
+        key=reading.pk,
+        reader=Party(reading.reader_id, str(reading.reader)),
+        diagnosis=reading.diagnosis,
+        diagnosis_words=diagnosis_name(reading.diagnosis, reading.diagnosis_text, label_set),
+        blinded=reading.blinded,
+        at=_local(reading.created_at),
+    )
+
+
+def _review(review: Review, label_set: str) -> ReviewFacts:
+    return ReviewFacts(
+        key=review.pk,
+        of_answer=review.prediction_id,
+        reviewer=Party(review.reviewer_id, str(review.reviewer)),
+        verdict=review.verdict,
+        verdict_words=str(review.get_verdict_display()),
+        diagnosis=review.diagnosis,
+        diagnosis_words=diagnosis_name(review.diagnosis, review.diagnosis_text, label_set),
+        reason=review.reason,
+        at=_local(review.created_at),
+    )
+
+
+_local = timezone.localtime
