@@ -159,6 +159,26 @@ class Analysis(models.Model):
                 ),
                 name="analysis_worklist",
             ),
+            # The same where a clinic lets age alone order it.
+            models.Index(
+                fields=("clinic", "created_at", "id"),
+                condition=models.Q(
+                    state__in=(State.SUCCEEDED, State.REJECTED), review_state=ReviewState.PENDING
+                ),
+                name="analysis_worklist_by_age",
+            ),
+            models.Index(
+                fields=("clinic", "triage_rank", "created_at", "id"),
+                condition=models.Q(review_state=ReviewState.DEFERRED),
+                name="analysis_deferred",
+            ),
+            models.Index(
+                fields=("clinic", "created_at", "id"),
+                condition=models.Q(state__in=WAITING_STATES),
+                name="analysis_waiting",
+            ),
+            # The history, whole and by each of its filters: a filter without its own index would
+            # walk through a clinic's whole past for what is not there.
             models.Index(fields=("clinic", "-created_at", "-id"), name="analysis_history"),
             models.Index(
                 fields=("clinic", "top_label", "-created_at", "-id"), name="analysis_by_label"
@@ -173,7 +193,24 @@ class Analysis(models.Model):
                 fields=("clinic", "last_reviewer", "-created_at", "-id"),
                 name="analysis_by_reviewer",
             ),
+            models.Index(
+                fields=("clinic", "modality", "-created_at", "-id"), name="analysis_by_modality"
+            ),
+            models.Index(
+                fields=("clinic", "review_state", "-created_at", "-id"), name="analysis_by_review"
+            ),
+            models.Index(
+                fields=("clinic", "model_version", "-created_at", "-id"),
+                name="analysis_by_version",
+            ),
             models.Index(fields=("patient", "-created_at", "-id"), name="analysis_of_patient"),
+            # All clinics' together, for the admin panel.
+            models.Index(fields=("-created_at", "-id"), name="analysis_newest"),
+            models.Index(
+                fields=("failure_reference",),
+                condition=~models.Q(failure_reference=""),
+                name="analysis_by_reference",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -276,6 +313,13 @@ class Prediction(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(decision__in=Decision.values), name="prediction_decision_valid"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("-created_at", "-id"), name="prediction_newest"),
+            # A version that answers no more has all its rows far down that list.
+            models.Index(
+                fields=("model_version", "-created_at", "-id"), name="prediction_of_version"
             ),
         ]
 

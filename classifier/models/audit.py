@@ -65,6 +65,13 @@ class AuditEvent(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=("clinic", "-at", "-id"), name="audit_of_clinic"),
             models.Index(fields=("subject_type", "subject_id", "-at"), name="audit_of_subject"),
+            # All clinics' together, for the admin panel.
+            models.Index(fields=("-at", "-id"), name="audit_newest"),
+            models.Index(
+                fields=("-at", "-id"),
+                condition=models.Q(actor_kind=ActorKind.SYSTEM),
+                name="audit_of_system",
+            ),
             models.Index(fields=("clinic", "actor", "-at", "-id"), name="audit_of_person"),
             models.Index(fields=("clinic", "action", "-at", "-id"), name="audit_of_action"),
             models.Index(

@@ -53,6 +53,7 @@ class Consent(models.Model):
             ),
             # Whose images may be used for what.
             models.Index(fields=("clinic", "use", "given"), name="consent_of_clinic"),
+            models.Index(fields=("-recorded_at", "-id"), name="consent_newest"),
         ]
 
     def __str__(self) -> str:

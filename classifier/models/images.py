@@ -86,6 +86,10 @@ class Image(models.Model):
                 name="image_has_size",
             ),
         ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("-created_at", "-id"), name="image_newest"),
+            models.Index(fields=("original_sha256",), name="image_by_digest"),
+        ]
 
     def __str__(self) -> str:
         return str(self.pk)

@@ -49,6 +49,15 @@ class Reading(models.Model):
                 name="reading_other_is_written_out",
             ),
         ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("created_at", "id"), name="reading_oldest"),
+            # Few or none: whoever reads before the answer reads blinded.
+            models.Index(
+                fields=("created_at", "id"),
+                condition=models.Q(blinded=False),
+                name="reading_not_blinded",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reader} · {self.diagnosis}"
@@ -99,6 +108,9 @@ class Review(models.Model):
             models.CheckConstraint(
                 condition=models.Q(verdict__in=Verdict.values), name="review_verdict_valid"
             ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("-created_at", "-id"), name="review_newest"),
         ]
 
     def __str__(self) -> str:

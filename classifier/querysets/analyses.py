@@ -33,13 +33,21 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
         or a review is on record already. The answer hides label, probabilities, decision, triage
         group and map; every list, page, file and filter asks this queryset.
         """
+        return self.visible_to(user).filter(self.open_to(user))
+
+    @staticmethod
+    def open_to(user: Person) -> models.Q:
+        """Return the condition of :meth:`revealed_to` without who sees the row at all.
+
+        Only for rows that the person sees: a clinic without own readings opens its own.
+        """
         readings = apps.get_model("classifier", "Reading")._default_manager.filter(
             analysis=models.OuterRef("pk"), reader_id=user.pk
         )
-        return self.visible_to(user).filter(
+        return (
             models.Q(clinic__blinded_first=False)
             | models.Q(review_state=ReviewState.REVIEWED)
-            | models.Exists(readings)
+            | models.Q(models.Exists(readings))
         )
 
     def due(self, now: datetime) -> AnalysisQuerySet:

@@ -7,24 +7,56 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import Case, F, PositiveSmallIntegerField, Q, When
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import (
+    Case,
+    F,
+    Func,
+    IntegerField,
+    OuterRef,
+    PositiveSmallIntegerField,
+    Q,
+    Sum,
+    Value,
+    When,
+)
 from django.utils import timezone
 
-from classifier.choices import ReviewState, State
-from classifier.models import Analysis, Patient, Review
-from classifier.selectors.paging import KeysetPage, paginate
+from classifier.choices import WAITING_STATES, ReviewState, State
+from classifier.models import Analysis, BreakGlass, Clinic, Patient, Review
+from classifier.querysets.records import Ranking
+from classifier.selectors.paging import KeysetPage, paginate_windows
 from classifier.selectors.results import diagnosis_name, percent_of, veil
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from classifier.models import User
     from classifier.querysets.analyses import AnalysisQuerySet
+    from classifier.selectors.paging import Window
 
 # A count beyond this is shown as "99+": nobody works through more in one sitting.
 MOST_COUNTED = 99
 _NEWEST_FIRST = ("-created_at", "-id")
+# The place in the worklist hints at an answer that is still hidden. A clinic may find that too
+# much (``urgent_first`` off): its rows then all count as the worst group, which they may be, and
+# only age orders them. Clinic by clinic this is a column or a constant.
+_BY_AGE = Q(blinded_first=True, urgent_first=False)
+_RANK = PositiveSmallIntegerField()
+_BY_URGENCY = Ranking(
+    anywhere={
+        "urgency": Case(
+            When(clinic__blinded_first=True, clinic__urgent_first=False, then=0),
+            default=F("triage_rank"),
+            output_field=_RANK,
+        )
+    },
+    by_clinic=(
+        (~_BY_AGE, {"urgency": F("triage_rank")}),
+        (_BY_AGE, {"urgency": Value(0, output_field=_RANK)}),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -73,64 +105,87 @@ def worklist(user: User, *, tab: str, cursor: str = "") -> ListPage:
         tab: ``review`` (worst triage group first, then oldest), ``deferred``, ``waiting`` or
             ``failed``.
         cursor: from an earlier page.
-
-    The place in the list hints at an answer that is still hidden. A clinic may find that too much
-    (``urgent_first`` off): its rows then all count as the worst group, which they may be, and only
-    age orders them.
     """
-    mine = Analysis.objects.visible_to(user).annotate(
-        urgency=Case(
-            When(clinic__blinded_first=True, clinic__urgent_first=False, then=0),
-            default=F("triage_rank"),
-            output_field=PositiveSmallIntegerField(),
-        )
-    )
-    order: tuple[str, ...] = ("urgency", "created_at", "id")
-    if tab == "deferred":
-        rows = mine.filter(review_state=ReviewState.DEFERRED)
-    elif tab == "waiting":
-        rows, order = mine.filter(state__in=(State.QUEUED, State.RUNNING)), ("created_at", "id")
-    elif tab == "failed":
-        rows, order = mine.filter(state=State.FAILED), _NEWEST_FIRST
-    else:
-        rows = mine.needing_review()
-    page = paginate(
-        rows.for_lists(), order=order, cursor=cursor, size=settings.PAGE_SIZE, anchors=mine
+    rows = tab_rows(tab)
+    order, ranking = {
+        "waiting": (("created_at", "id"), Ranking()),
+        "failed": (_NEWEST_FIRST, Ranking()),
+    }.get(tab, (("urgency", "created_at", "id"), _BY_URGENCY))
+    page = paginate_windows(
+        _window(rows, user, ranking),
+        order=order,
+        cursor=cursor,
+        size=settings.PAGE_SIZE,
+        anchors=Analysis.objects.visible_to(user).annotate(**ranking.anywhere),
     )
     return ListPage(list(_listed(page.rows, user)), page)
 
 
+def tab_rows(tab: str) -> AnalysisQuerySet:
+    """Return everybody's rows of a tab; of an unknown one, what must be reviewed."""
+    rows = Analysis.objects.all()
+    if tab == "deferred":
+        return rows.filter(review_state=ReviewState.DEFERRED)
+    if tab == "waiting":
+        return rows.filter(state__in=WAITING_STATES)
+    if tab == "failed":
+        return rows.filter(state=State.FAILED)
+    return rows.needing_review()
+
+
+def _window(rows: AnalysisQuerySet, user: User, ranking: Ranking | None = None) -> Window[Analysis]:
+    """Return how a page of the rows is looked up, as far as the person may see them."""
+
+    def window(order: Sequence[str], beyond: Q, most: int) -> Iterable[Analysis]:
+        found = rows.first_visible_to(user, order=order, size=most, beyond=beyond, ranking=ranking)
+        return found.for_lists()[:most]
+
+    return window
+
+
 def worklist_counts(user: User) -> WorklistCounts:
-    """Return how much waits in each tab, in four bounded queries."""
-    mine = Analysis.objects.visible_to(user)
+    """Return how much waits in each tab, in two bounded queries."""
+
+    def counted(tab: str, **owner: Any) -> Sum:
+        keys = tab_rows(tab).filter(**owner).order_by().values("pk")[: MOST_COUNTED + 1]
+        return Sum(Func(ArraySubquery(keys), function="cardinality", output_field=IntegerField()))
+
+    clinics = Clinic.objects.visible_to(user).order_by()
+    found = clinics.aggregate(**{tab: counted(tab, clinic_id=OuterRef("pk")) for tab in TABS})
+    opened = BreakGlass.objects.active().filter(user_id=user.pk)
+    # What the person sees anyway is counted already.
+    more = opened.exclude(clinic__in=clinics.values("pk")).aggregate(
+        **{tab: counted(tab, patient_id=OuterRef("patient_id")) for tab in TABS}
+    )
     return WorklistCounts(
-        review=_count(mine.needing_review()),
-        deferred=_count(mine.filter(review_state=ReviewState.DEFERRED)),
-        waiting=_count(mine.filter(state__in=(State.QUEUED, State.RUNNING))),
-        failed=_count(mine.filter(state=State.FAILED)),
+        **{tab: min((found[tab] or 0) + (more[tab] or 0), MOST_COUNTED + 1) for tab in TABS}
     )
 
 
-def _count(rows: AnalysisQuerySet) -> int:
-    return rows.order_by()[: MOST_COUNTED + 1].count()
-
-
 def history_rows(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
-    """Return the analyses that match the filters, as far as the person may see them.
+    """Return the analyses that match the filters, as far as the person may see them."""
+    return _matching(user, filters).visible_to(user)
+
+
+def _matching(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
+    """Return everybody's analyses that match the filters, as the person may be told.
 
     A filter by label or decision finds only what is revealed to the person: an empty or full list
     would otherwise tell the answer. For the same reason a hidden rejection is found among what is
     done.
     """
-    revealed = Analysis.objects.revealed_to(user)
-    by_answer = filters.get("label") or filters.get("decision")
-    rows = revealed if by_answer else Analysis.objects.visible_to(user)
+    rows = Analysis.objects.all()
+    revealed = Analysis.objects.open_to(user)
+    if filters.get("label") or filters.get("decision"):
+        rows = rows.filter(revealed)
     state = filters.get("state")
     if state == State.SUCCEEDED:
-        hidden_rejection = Q(state=State.REJECTED) & ~Q(pk__in=revealed.values("pk"))
-        rows = rows.filter(Q(state=State.SUCCEEDED) | hidden_rejection)
+        # The first condition is in the second, and is one that an index serves.
+        rows = rows.filter(state__in=(State.SUCCEEDED, State.REJECTED)).filter(
+            Q(state=State.SUCCEEDED) | ~revealed
+        )
     elif state == State.REJECTED:
-        rows = rows.filter(state=State.REJECTED, pk__in=revealed.values("pk"))
+        rows = rows.filter(revealed, state=State.REJECTED)
     elif state:
         rows = rows.filter(state=state)
     exact = {
@@ -145,7 +200,7 @@ def history_rows(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
     }
     rows = rows.filter(**{name: value for name, value in exact.items() if value})
     if filters.get("q"):
-        patients = Patient.objects.visible_to(user).matching(filters["q"])
+        patients = Patient.objects.all().matching(filters["q"])
         rows = rows.filter(patient__in=patients.values("pk"))
     if filters.get("since"):
         rows = rows.filter(created_at__gte=_start_of(filters["since"]))
@@ -157,8 +212,8 @@ def history_rows(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
 
 def history(user: User, filters: dict[str, Any], *, cursor: str = "") -> ListPage:
     """Return a page of the history, newest first."""
-    page = paginate(
-        history_rows(user, filters).for_lists(),
+    page = paginate_windows(
+        _window(_matching(user, filters), user),
         order=_NEWEST_FIRST,
         cursor=cursor,
         size=settings.PAGE_SIZE,
@@ -221,7 +276,8 @@ def csv_rows(user: User, filters: dict[str, Any], *, most: int) -> Iterator[list
         most: no more than so many rows.
     """
     rows = (
-        history_rows(user, filters)
+        _matching(user, filters)
+        .first_visible_to(user, order=_NEWEST_FIRST, size=most)
         .select_related(
             "patient", "clinic", "model_version", "last_reviewer", "image__lesion", "prediction"
         )
@@ -245,8 +301,7 @@ def csv_rows(user: User, filters: dict[str, Any], *, most: int) -> Iterator[list
             "last_reviewer__first_name",
             "last_reviewer__last_name",
             "prediction__confidence",
-        )
-        .order_by(*_NEWEST_FIRST)[:most]
+        )[:most]
     )
     batch: list[Analysis] = []
     for row in rows.iterator(chunk_size=CSV_BATCH):

@@ -8,16 +8,17 @@ row the person may not see is no cursor at all.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.db.models import Q
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 M = TypeVar("M", bound=models.Model)
+M_co = TypeVar("M_co", bound=models.Model, covariant=True)
 
 _AFTER = "after"
 _BEFORE = "before"
@@ -75,21 +76,103 @@ def paginate(
     Raises:
         ValueError: the order does not end in ``id`` or holds a column that may be null.
     """
-    _check_order(queryset.model, order)
-    found = _read_cursor(queryset if anchors is None else anchors, order, cursor)
+
+    def window(order: Sequence[str], beyond: Q, most: int) -> models.QuerySet[M]:
+        return queryset.filter(beyond).order_by(*order)[:most]
+
+    return paginate_windows(
+        window,
+        order=order,
+        cursor=cursor,
+        size=size,
+        anchors=queryset if anchors is None else anchors,
+    )
+
+
+class Window(Protocol[M_co]):
+    """Looks up some rows of a list."""
+
+    def __call__(self, order: Sequence[str], beyond: Q, most: int, /) -> Iterable[M_co]:
+        """Return the first ``most`` rows in ``order`` of those that lie ``beyond`` a row."""
+
+
+def paginate_windows(
+    window: Window[M],
+    *,
+    order: Sequence[str],
+    cursor: str | None,
+    size: int,
+    anchors: models.QuerySet[M],
+) -> KeysetPage[M]:
+    """Return one page of a list that is looked up in a way of its own.
+
+    Args:
+        window: gives rows; it is asked twice at most.
+        order: see :func:`paginate`.
+        cursor: likewise.
+        size: likewise.
+        anchors: likewise; with the order's annotations.
+
+    Raises:
+        ValueError: see there.
+    """
+    _check_order(anchors.model, order)
+    found = _read_cursor(anchors, order, cursor)
     if found is not None:
         direction, values = found
-        page = _page_at(queryset, order, direction, values, size)
+        page = _page_at(window, order, direction, values, size)
         if page is not None:
             return page
-    rows = list(queryset.order_by(*order)[: size + 1])
+    rows = list(window(order, Q(), size + 1))
     more = len(rows) > size
     rows = rows[:size]
     return KeysetPage(rows=rows, next=_cursor(_AFTER, rows[-1]) if more else "", previous="")
 
 
-def _page_at(
+class UnknownRowError(LookupError):
+    """The row that a page should follow is not there, or not for this person."""
+
+
+def page_after(
     queryset: models.QuerySet[M],
+    *,
+    order: Sequence[str],
+    after: Any,
+    size: int,
+    anchors: models.QuerySet[M],
+) -> tuple[list[M], Any]:
+    """Return a page for a program: what follows a row, and the key to ask on with.
+
+    Unlike :func:`paginate` it never falls back to the first page: a program would then read the
+    same rows for ever.
+
+    Args:
+        queryset: see :func:`paginate`.
+        order: see :func:`paginate`.
+        after: the last row's key of the page before; None for the first page.
+        size: rows on a page.
+        anchors: where that row is looked up; rows that have left the list since are in it.
+
+    Returns:
+        The rows, and the key of the last one where more follow, else None.
+
+    Raises:
+        UnknownRowError: there is no such row among ``anchors``.
+    """
+    _check_order(queryset.model, order)
+    if after is not None:
+        found = _read_cursor(anchors, order, f"{_AFTER}.{after}")
+        if found is None:
+            raise UnknownRowError
+        queryset = queryset.filter(_beyond(order, found[1]))
+    rows = list(queryset.order_by(*order)[: size + 1])
+    more = len(rows) > size
+    rows = rows[:size]
+    return rows, rows[-1].pk if more else None
+
+
+def _page_at(
+    window: Window[M],
     order: Sequence[str],
     direction: str,
     values: Sequence[Any],
@@ -97,7 +180,7 @@ def _page_at(
 ) -> KeysetPage[M] | None:
     """Return the page beside the cursor's row, or None where the first page says it better."""
     if direction == _AFTER:
-        rows = list(queryset.filter(_beyond(order, values)).order_by(*order)[: size + 1])
+        rows = list(window(order, _beyond(order, values), size + 1))
         if not rows:
             return None
         more = len(rows) > size
@@ -108,7 +191,7 @@ def _page_at(
             previous=_cursor(_BEFORE, rows[0]),
         )
     backwards = [_reversed(name) for name in order]
-    rows = list(queryset.filter(_beyond(backwards, values)).order_by(*backwards)[: size + 1])
+    rows = list(window(backwards, _beyond(backwards, values), size + 1))
     if len(rows) <= size:
         # Nothing lies before this page: show the first page, and show it full.
         return None
@@ -158,14 +241,14 @@ def _reversed(name: str) -> str:
 def _beyond(order: Sequence[str], values: Sequence[Any]) -> Q:
     """Return the condition "comes after ``values`` in ``order``".
 
-    The first column is bounded once more on its own, because PostgreSQL turns that (and not the
-    alternatives) into the start of an index scan.
+    Each column is bounded once more on its own, because PostgreSQL turns that (and not the
+    alternatives) into the start of an index scan; where the columns before it are constants, that
+    is the first bound that counts.
     """
-    condition = Q()
-    equal = Q()
-    for name, value in zip(order, values, strict=True):
-        column, operator = (name[1:], "lt") if name.startswith("-") else (name, "gt")
-        condition |= equal & Q(**{f"{column}__{operator}": value})
-        equal &= Q(**{column: value})
-    column, operator = (order[0][1:], "lte") if order[0].startswith("-") else (order[0], "gte")
-    return Q(**{f"{column}__{operator}": values[0]}) & condition
+    name, value = order[0], values[0]
+    column, after = (name[1:], "lt") if name.startswith("-") else (name, "gt")
+    beyond = Q(**{f"{column}__{after}": value})
+    if len(order) == 1:
+        return beyond
+    tied = Q(**{column: value}) & _beyond(order[1:], values[1:])
+    return Q(**{f"{column}__{after}e": value}) & (beyond | tied)

@@ -6,22 +6,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 from django.db.models.functions import Coalesce
 
 from classifier.choices import Decision
 from classifier.models import Analysis, Image, Lesion, Patient
-from classifier.selectors.paging import KeysetPage, paginate
+from classifier.selectors.paging import KeysetPage, paginate, paginate_windows
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from classifier.models import User
     from mlcore.labels import Label
 
 # What a person reads at a glance while typing; a longer word narrows it down.
 SEARCH_RESULTS = 8
+_BY_NAME = ("name", "id")
 
 
 def patient_page(
@@ -32,12 +33,17 @@ def patient_page(
     ``text`` holds words that the name or the record number must contain; archived patients are
     left out unless asked for.
     """
-    found = Patient.objects.visible_to(user).matching(text)
+    found = Patient.objects.all().matching(text)
     if not archived:
         found = found.filter(archived=False)
-    return paginate(
-        found.select_related("clinic").defer("notes"),
-        order=("name", "id"),
+
+    def window(order: Sequence[str], beyond: Q, most: int) -> Iterable[Patient]:
+        rows = found.first_visible_to(user, order=order, size=most, beyond=beyond)
+        return rows.select_related("clinic").defer("notes")[:most]
+
+    return paginate_windows(
+        window,
+        order=_BY_NAME,
         cursor=cursor,
         size=settings.PAGE_SIZE,
         anchors=Patient.objects.visible_to(user),
@@ -51,10 +57,9 @@ def find_for_upload(user: User, text: str) -> list[Patient]:
     """
     if not text.strip():
         return []
-    found = Patient.objects.writable_by(user).filter(archived=False).matching(text)
-    return list(
-        found.select_related("clinic").defer("notes").order_by("name", "id")[:SEARCH_RESULTS]
-    )
+    found = Patient.objects.filter(archived=False).matching(text)
+    first = found.first_writable_by(user, order=_BY_NAME, size=SEARCH_RESULTS)
+    return list(first.select_related("clinic").defer("notes")[:SEARCH_RESULTS])
 
 
 @dataclass(frozen=True)
