@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlcore.engines import Engine
     from mlcore.engines.base import Outputs
     from mlcore.labels import LabelSet
+    from mlcore.quality import Quality
 
 # A group counts as plausible from this probability on where no threshold of its own is set.
 _PLAUSIBLE = 0.2
@@ -140,11 +141,14 @@ class Predictor:
                 self._engine = load_engine(self.release, self._engine_name, threads=self._threads)
             return self._engine
 
-    def predict(self, pictures: Sequence[Picture]) -> list[Result]:
+    def predict(
+        self, pictures: Sequence[Picture], qualities: Sequence[Quality | None] | None = None
+    ) -> list[Result]:
         """Judge pictures that came out of :func:`mlcore.imaging.network_source`.
 
         Args:
             pictures: mode RGB, any size.
+            qualities: what :func:`mlcore.quality.measure` says of them, where it was asked before.
         """
         if not pictures:
             return []
@@ -152,9 +156,10 @@ class Predictor:
         outputs = self.engine.run(np.stack([to_array(picture, side) for picture in pictures]))
         chances = softmax(outputs.logits, self._temperature)
         margins = self._margins(outputs)
+        known = qualities or [None] * len(pictures)
         return [
-            self._judge(picture, i, chances[i], margins, outputs)
-            for i, picture in enumerate(pictures)
+            self._judge(quality or measure(picture), i, chances[i], margins, outputs)
+            for i, (picture, quality) in enumerate(zip(pictures, known, strict=True))
         ]
 
     def _margins(self, outputs: Outputs) -> dict[str, NDArray[np.float64]]:
@@ -167,7 +172,7 @@ class Predictor:
 
     def _judge(
         self,
-        picture: Picture,
+        quality: Quality,
         row: int,
         chances: NDArray[Any],
         margins: dict[str, NDArray[np.float64]],
@@ -176,7 +181,6 @@ class Predictor:
         keys = self.labels.keys
         top = int(chances.argmax())
         confidence = float(chances[top])
-        quality = measure(picture)
         decision = decide(
             fault_of(quality, self._limits),
             first_to_hold(margins, row),

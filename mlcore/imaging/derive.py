@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from mlcore.imaging.decode import DISPLAY_SIDE, load_picture
 from mlcore.imaging.limits import DEFAULT_LIMITS, Limits
+from mlcore.quality import QUALITY_KEY, measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,11 +82,30 @@ def encode_thumbnail(image: Picture) -> bytes:
 
 
 def encode_network_source(image: Picture) -> bytes:
-    """Return a lossless PNG without metadata."""
-    buffer = io.BytesIO()
-    # Level 1 is three times as fast as the default for a few per cent more bytes.
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    """Return a lossless PNG whose only text is the picture's quality.
+
+    A worker decodes it for every prediction, so it is neither compressed nor filtered: 0.4 ms
+    instead of 5.7 ms, and 0.7 ms instead of 12 ms to write, for about twice the bytes (410 kB for
+    427 by 320 pixels). The quality is measured here, once, on the very pixels: see
+    :func:`mlcore.quality.stored_quality`.
+
+    Args:
+        image: mode RGB.
+    """
+    pixels = np.asarray(image, dtype=np.uint8)
+    height, width, channels = pixels.shape
+    # Each row begins with the number of its filter: 0, none.
+    rows = np.zeros((height, 1 + channels * width), dtype=np.uint8)
+    rows[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    said = f"{QUALITY_KEY}\0{measure(image).written()}".encode("latin-1")
+    parts = ((b"IHDR", header), (b"tEXt", said), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG (ISO/IEC 15948, 5.3)."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _scaled(image: Picture, scale: float) -> Picture:
