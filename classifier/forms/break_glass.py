@@ -20,7 +20,9 @@ class BreakGlassForm(forms.Form):
         user: who demands it; their own clinics are not offered.
     """
 
-    clinic = forms.ModelChoiceField(label=_("Clinic"), queryset=Clinic.objects.none())
+    clinic = forms.ModelChoiceField(
+        label=_("Clinic"), queryset=Clinic.objects.none(), empty_label=_("Choose …")
+    )
     record_number = forms.CharField(
         label=_("Medical record number"),
         max_length=64,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from classifier.querysets.people import Person
 
 _ANY = ("", _("Any"))
+# Not among the filters that fold away: the search, and the patient whose page led here.
+_ABOVE = frozenset({"q", "patient"})
 
 
 def _labels() -> list[tuple[str, Any]]:
@@ -96,5 +98,7 @@ class HistoryFilterForm(forms.Form):
 
     @property
     def active(self) -> int:
-        """Return how many filters are set."""
-        return sum(1 for value in self.cleaned_data.values() if value) if self.is_valid() else 0
+        """Return how many filters are set below the search for a patient."""
+        if not self.is_valid():
+            return 0
+        return sum(1 for name, value in self.cleaned_data.items() if value and name not in _ABOVE)

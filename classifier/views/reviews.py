@@ -52,19 +52,22 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     user = person(request)
     analysis = writable_or_403(all_of_page(), user, pk)
     form = ReviewForm(request.POST, analysis=analysis)
-    status = _UNPROCESSABLE
+    status, faster = _UNPROCESSABLE, False
     if form.is_valid():
         try:
             save_review(analysis=analysis, by=user, **form.cleaned_data)
-        except ConflictError as error:
+        except ConflictError:
             status = _CONFLICT
-            analysis.refresh_from_db(fields=["review_count", "review_state", "last_reviewer"])
+            # A retry may have brought another answer meanwhile: nothing of the row is kept.
+            analysis = writable_or_403(all_of_page(), user, pk)
+            faster = analysis.review_count > form.cleaned_data["expected_number"]
             # The person's own words stay in the form; sending it again answers to what is now
             # on record.
             again = request.POST.copy()
             again["expected_number"] = str(analysis.review_count)
             form = ReviewForm(again, analysis=analysis)
-            form.add_error(None, str(error))
+            if not faster:
+                form.add_error(None, _("The analysis has moved on meanwhile. Look again."))
         except RuleError as error:
             form.add_error(None, str(error))
         else:
@@ -76,5 +79,6 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         for sentence in form.non_field_errors() or [_("There is no answer to review yet.")]:
             messages.error(request, str(sentence))
         return redirect(analysis)
-    context["conflict"] = status == _CONFLICT
+    # Told once, above the record; the form itself is in order.
+    context["conflict"] = faster
     return render(request, "analyses/detail.html", context, status=status)

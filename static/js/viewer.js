@@ -40,6 +40,8 @@ class Viewer {
     const choose = () => {
       const src = label.selectedOptions[0].dataset.src;
       if (map.getAttribute("src") !== src) map.src = src;
+      const chosen = figure.querySelector("[data-viewer-chosen]");
+      if (chosen) chosen.textContent = label.selectedOptions[0].textContent;
     };
     label?.addEventListener("change", () => {
       show();

@@ -156,6 +156,8 @@ def test_the_slower_of_two_gets_a_conflict_and_keeps_their_words(
     page = response.content.decode()
     assert response.status_code == 409
     assert "Somebody was faster" in page
+    # Told once: no second alert above the form.
+    assert page.count('role="alert"') == 1
     assert "My carefully worded reason" in page
     assert "My long notes" in page
     # What was saved meanwhile is on the page, by name.
@@ -181,6 +183,7 @@ def test_the_same_form_sent_twice_saves_one_review(cast: Cast, analysis: Analysi
 def test_a_form_from_the_future_is_a_conflict_too(cast: Cast, analysis: Analysis) -> None:
     response = send(cast, cast.owner, analysis, verdict="agree", expected_number="7")
     assert response.status_code == 409
+    assert "The analysis has moved on meanwhile" in response.content.decode()
     assert not Review.objects.exists()
 
 

@@ -49,6 +49,15 @@ def hours_ago(hours: int) -> datetime:
     return timezone.now() - timedelta(hours=hours)
 
 
+def test_whoever_has_no_clinic_is_told_so_and_sees_no_empty_tabs(cast: Cast) -> None:
+    client = cast.client_of(cast.superuser)
+    for name in ("worklist", "history", "patient_list"):
+        page = client.get(reverse(name)).content.decode()
+        assert "You belong to no clinic yet" in page
+        assert "tab=deferred" not in page
+        assert "The worst triage group" not in page
+
+
 def test_the_worst_group_leads_and_then_the_oldest(cast: Cast) -> None:
     benign_old = add(cast, "dermatofibroma", created_at=hours_ago(90))
     cancer_new = add(cast, "melanoma", created_at=hours_ago(1))
