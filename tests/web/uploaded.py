@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 LATITUDE = (51.0, 28.0, 38.123)
 
 
+@functools.cache
 def picture_bytes(seed: int = 1, *, exif: bool = False, kind: str = "JPEG") -> bytes:
     """Return a drawn picture; with ``exif`` it tells where and when it was taken, and by what."""
     picture = draw_dermoscopy("nevus", seed=seed, size=(400, 300))
