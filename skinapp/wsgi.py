@@ -3,14 +3,17 @@
 import gc
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 from django.urls import get_resolver
 
 from skinapp.databases import bound_statements
+from skinapp.incoming import Application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.production")
 
-application = get_wsgi_application()
+# As Django's own function does, but for the kind of its requests.
+django.setup(set_prefix=False)
+application = Application()
 bound_statements()
 # Every view is imported now, so that the first person to call does not wait for it.
 get_resolver().url_patterns  # noqa: B018 - the reading is what does it

@@ -49,6 +49,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "skinapp.middleware.PermissionsPolicyMiddleware",
+    # Before anything that reads the address: it is decoded as the request says.
+    "skinapp.incoming.ContentTypeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "skinapp.middleware.BodySizeMiddleware",
     "skinapp.middleware.SaneCookiesMiddleware",

@@ -10,7 +10,7 @@ import signal
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
@@ -192,7 +192,7 @@ def test_the_broker_does_not_start_without_a_password(tmp_path: Path) -> None:
         stop(own.processes["redis"], sign=signal.SIGKILL, seconds=5)
 
 
-def answers(client: Redis) -> bool:
+def answers(client: Redis[Any]) -> bool:
     """Tell whether a broker answers."""
     try:
         return bool(client.ping())
@@ -223,6 +223,15 @@ def processor_seconds(pid: int) -> float:
         return 0.0
     ticks = sum(int(word) for word in text.rpartition(")")[2].split()[11:13])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_senseless_word_about_its_content_is_refused(hospital: Hospital) -> None:
+    """Django's own request would end in a fault that no page of ours could answer."""
+    asked = Browser(hospital.port)
+    for kind in ("text/html; charset*=rot13''%ff", "text/html; charset=rot13"):
+        answer = asked.send("/accounts/login/?next=/", {}, {"Content-Type": kind})
+        assert answer.status == 400
+        assert answer.text.startswith("The request")
 
 
 def test_an_unknown_host_is_refused(hospital: Hospital) -> None:
