@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings as running
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection, connections
-from django.db.backends.signals import connection_created
+from django.db import close_old_connections, connection, connections
 from django.test import Client
 from django.urls import reverse
 from PIL import Image as Pillow
@@ -21,6 +21,7 @@ from classifier.models import Analysis, AuditEvent, Image, Patient
 from skinapp import databases
 from tests import factories
 from tests.intake.samples import noise
+from tests.web.frozen import relay_to
 from tests.web.uploaded import stored_files
 
 if TYPE_CHECKING:
@@ -213,10 +214,60 @@ def test_nobody_waits_long_for_a_lock_or_a_statement(
         assert poll["Content-Type"].startswith("text/plain")
         assert len([line for line in caplog.records if line.exc_info]) == 2
     finally:
-        connection_created.disconnect(dispatch_uid="skinapp.databases")
+        databases.unbound_statements()
         other.close()
         connection.close()
     assert client.get(address).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_frozen_database_holds_nobody_for_ever(
+    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It neither answers nor refuses, its own bounds do not run, and TCP sees nothing wrong."""
+    facts = connections.settings["default"]
+    client = client_of(cast)
+    address = cast.patient.get_absolute_url()
+
+    def ask() -> tuple[int, float]:
+        began = time.monotonic()
+        page = client.get(address)
+        # As a server does after every request.
+        close_old_connections()
+        return page.status_code, time.monotonic() - began
+
+    with relay_to(facts["HOST"], int(facts["PORT"])) as relay, monkeypatch.context() as patch:
+        patch.setitem(facts, "PORT", str(relay.port))
+        patch.setattr(databases, "GRACE_SECONDS", 0.5)
+        settings.DATABASE_CONNECT_SECONDS = 4
+        settings.DATABASE_STATEMENT_SECONDS = 9
+        databases.bound_statements()
+        try:
+            connection.close()
+            assert ask()[0] == 200
+            # Much at once goes through as before, in both directions.
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT repeat(%s, 2), pg_sleep(0.1)", ["x" * 3_000_000])
+                assert len(cursor.fetchone()[0]) == 6_000_000
+            relay.freeze()
+            settings.DATABASE_STATEMENT_SECONDS = 0.5
+            status, seconds = ask()
+            assert status == 503
+            assert 1 <= seconds < 3.5
+            # From then on it is the opening of another connection that is waited for.
+            settings.DATABASE_CONNECT_SECONDS = 0.5
+            settings.DATABASE_STATEMENT_SECONDS = 9
+            status, seconds = ask()
+            assert status == 503
+            assert 0.5 <= seconds < 3.5
+            ready = Client().get(reverse("readyz"))
+            assert (ready.status_code, ready.json()["Database"]) == (503, "failing")
+            relay.thaw()
+            settings.DATABASE_CONNECT_SECONDS = 4
+            assert ask()[0] == 200
+        finally:
+            databases.unbound_statements()
+            connection.close()
 
 
 def test_without_redis_nobody_signs_in_and_everybody_works_on(
