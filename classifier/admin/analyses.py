@@ -11,7 +11,13 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from classifier.admin.base import ReadOnlyAdmin, person
+from classifier.admin.base import (
+    ActorMixin,
+    ReadOnlyAdmin,
+    found_by_patient,
+    people_like,
+    person,
+)
 from classifier.models import Analysis, Prediction, Reading, Review, Transition
 from classifier.services.analyses import cancel_analysis, retry_analysis
 from classifier.services.errors import RuleError
@@ -33,7 +39,7 @@ class ReasonForm(forms.Form):
     )
 
 
-class TransitionInline(admin.TabularInline[Transition, Analysis]):
+class TransitionInline(ActorMixin, admin.TabularInline[Transition, Analysis]):
     """Every move of the analysis, oldest first."""
 
     model = Transition
@@ -44,8 +50,7 @@ class TransitionInline(admin.TabularInline[Transition, Analysis]):
         "from_state",
         "to_state",
         "attempt",
-        "actor_kind",
-        "actor",
+        "who",
         "worker",
         "reason",
     )
@@ -85,6 +90,19 @@ class AnalysisAdmin(ReadOnlyAdmin[Analysis]):
     list_filter = ("state", "label_set", "decision", "review_state", "clinic")
     search_fields = ("id", "patient__name", "patient__record_number", "failure_reference")
     actions = ("retry", "cancel")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Analysis], search_term: str
+    ) -> tuple[QuerySet[Analysis], bool]:
+        """Look for a key, the whole reference of a failure, or a patient."""
+        del request
+        if not search_term:
+            return queryset, False
+        failed = queryset.filter(failure_reference=search_term.strip().upper())
+        if failed.exclude(failure_reference="").exists():
+            return failed, False
+        found = found_by_patient(queryset, search_term, patient="patient", keys=("pk", "image"))
+        return found, False
 
     def has_move_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may retry and cancel jobs (the change permission)."""
@@ -152,6 +170,18 @@ class PredictionAdmin(ReadOnlyAdmin[Prediction]):
     search_fields = ("id", "image__patient__record_number")
     exclude = ("evidence_maps",)
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Prediction], search_term: str
+    ) -> tuple[QuerySet[Prediction], bool]:
+        """Look for a key or a patient."""
+        del request
+        if not search_term:
+            return queryset, False
+        found = found_by_patient(
+            queryset, search_term, patient="image__patient", keys=("pk", "image")
+        )
+        return found, False
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
         """Leave the maps in the database."""
         return super().get_queryset(request).defer("evidence_maps")
@@ -166,6 +196,20 @@ class ReadingAdmin(ReadOnlyAdmin[Reading]):
     list_filter = ("blinded", "clinic")
     search_fields = ("reader__email", "analysis__patient__record_number")
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Reading], search_term: str
+    ) -> tuple[QuerySet[Reading], bool]:
+        """Look for a key, the address of a person, or a patient."""
+        del request
+        if "@" in search_term:
+            return queryset.filter(reader__in=people_like(search_term)), False
+        if not search_term:
+            return queryset, False
+        found = found_by_patient(
+            queryset, search_term, patient="analysis__patient", keys=("pk", "analysis")
+        )
+        return found, False
+
 
 @admin.register(Review)
 class ReviewAdmin(ReadOnlyAdmin[Review]):
@@ -174,4 +218,20 @@ class ReviewAdmin(ReadOnlyAdmin[Review]):
     list_display = ("analysis_id", "number", "reviewer", "verdict", "diagnosis", "created_at")
     list_select_related = ("reviewer",)
     list_filter = ("verdict", "clinic")
+    # Newest first: by the number alone, which is 1 of most, no list has an order.
+    ordering = ("-created_at", "-id")
     search_fields = ("reviewer__email", "analysis__patient__record_number")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Review], search_term: str
+    ) -> tuple[QuerySet[Review], bool]:
+        """Look for a key, the address of a person, or a patient."""
+        del request
+        if "@" in search_term:
+            return queryset.filter(reviewer__in=people_like(search_term)), False
+        if not search_term:
+            return queryset, False
+        found = found_by_patient(
+            queryset, search_term, patient="analysis__patient", keys=("pk", "analysis")
+        )
+        return found, False

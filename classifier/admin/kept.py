@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from classifier.admin.base import ReadOnlyAdmin
+from classifier.admin.base import ReadOnlyAdmin, as_key, found_by_patient
 from classifier.models import BreakGlass, Consent, Erasure, IntegrityRun
 
 if TYPE_CHECKING:
@@ -58,6 +58,15 @@ class ConsentAdmin(ReadOnlyAdmin[Consent]):
     list_filter = ("use", "given", "clinic")
     search_fields = ("patient__name", "patient__record_number")
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Consent], search_term: str
+    ) -> tuple[QuerySet[Consent], bool]:
+        """Look for a key or a patient."""
+        del request
+        if not search_term:
+            return queryset, False
+        return found_by_patient(queryset, search_term, patient="patient"), False
+
 
 @admin.register(Erasure)
 class ErasureAdmin(ReadOnlyAdmin[Erasure]):
@@ -68,6 +77,15 @@ class ErasureAdmin(ReadOnlyAdmin[Erasure]):
     list_filter = ("clinic",)
     search_fields = ("patient_key",)
     exclude = ("files",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Erasure], search_term: str
+    ) -> tuple[QuerySet[Erasure], bool]:
+        """Look for the whole key of a patient."""
+        del request
+        return (
+            queryset.filter(patient_key=as_key(search_term)) if search_term else queryset
+        ), False
 
 
 @admin.register(BreakGlass)

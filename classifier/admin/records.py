@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin
 
-from classifier.admin.base import ReadOnlyAdmin, RecordAdmin
+from classifier.admin.base import ReadOnlyAdmin, RecordAdmin, found_by_patient
 from classifier.models import Image, Lesion, Patient
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from classifier.models.patients import PatientQuerySet
+
+# Hexadecimal digits of a SHA-256.
+_DIGITS = 64
 
 
 @admin.register(Patient)
@@ -46,7 +49,16 @@ class LesionAdmin(ReadOnlyAdmin[Lesion]):
     list_display = ("label", "body_site", "patient", "clinic", "created_at")
     list_select_related = ("patient", "clinic")
     list_filter = ("body_site", "clinic")
-    search_fields = ("label", "patient__name", "patient__record_number")
+    search_fields = ("patient__name", "patient__record_number")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Lesion], search_term: str
+    ) -> tuple[QuerySet[Lesion], bool]:
+        """Look for a key or a patient."""
+        del request
+        if not search_term:
+            return queryset, False
+        return found_by_patient(queryset, search_term, patient="patient"), False
 
 
 @admin.register(Image)
@@ -58,3 +70,14 @@ class ImageAdmin(ReadOnlyAdmin[Image]):
     list_filter = ("modality", "clinic")
     search_fields = ("patient__name", "patient__record_number", "original_sha256")
     exclude = ("display", "thumbnail", "network_source")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Image], search_term: str
+    ) -> tuple[QuerySet[Image], bool]:
+        """Look for a key, the whole SHA-256 of an upload, or a patient."""
+        del request
+        if len(search_term) == _DIGITS:
+            return queryset.filter(original_sha256=search_term.lower()), False
+        if not search_term:
+            return queryset, False
+        return found_by_patient(queryset, search_term, patient="patient"), False
