@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from classifier.choices import BodySite, Decision, Modality, Sex, Verdict
+from classifier.exchange import dicom_out, fhir, letter
 from classifier.exchange.facts import (
     AnswerFacts,
     Chance,
@@ -39,7 +40,7 @@ def _key(name: str) -> uuid.UUID:
 
 def sample_report() -> Report:
     """Return a signed report of a drawn mole; everybody in it is invented."""
-    drawn = draw_dermoscopy("melanoma", seed=7, size=(480, 360))
+    drawn = draw_dermoscopy("melanoma", seed=7, size=(320, 240))
     labels = label_set("isic9")
     first = labels.label("melanoma")
     ordered = [first, *(each for each in labels.labels if each is not first)]
@@ -126,10 +127,15 @@ def _limits(key: str) -> tuple[str, ...]:
 
 def write_samples(folder: Path) -> list[Path]:
     """Write the sample in each form into a folder that exists, and return the files."""
-    from classifier.exchange import fhir, letter  # noqa: PLC0415 - only here is everything needed
-
     report = sample_report()
-    forms = {"letter.pdf": letter.letter_pdf(report), "report.fhir.json": fhir.fhir_json(report)}
+    forms = {
+        "letter.pdf": letter.letter_pdf(report),
+        "report.fhir.json": fhir.fhir_json(report),
+        "report.dcm": dicom_out.report_object(report),
+        "image.dcm": dicom_out.image_object(
+            clinic=report.clinic, patient=report.patient, picture=report.picture
+        ),
+    }
     written = []
     for name, data in forms.items():
         path = folder / name

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from classifier.exchange import fhir, letter
-from classifier.exchange.report import report_of
+from classifier.exchange import dicom_out, fhir, letter
+from classifier.exchange.facts import Party
+from classifier.exchange.report import patient_facts, picture_facts, report_of
 from classifier.services import audit
 from classifier.services.results import record_answer_viewed
 
@@ -36,6 +37,37 @@ def export_fhir(*, analysis: Analysis, by: User) -> bytes:
         OSError: see :func:`export_letter`.
     """
     return _exported(analysis, by, "fhir.exported", fhir.fhir_json)
+
+
+def export_dicom_report(*, analysis: Analysis, by: User) -> bytes:
+    """Return the report as a DICOM object, about an analysis that is visible to the person.
+
+    Raises:
+        RuleError: see :func:`export_letter`.
+        OSError: see :func:`export_letter`.
+    """
+    return _exported(analysis, by, "dicom_report.exported", dicom_out.report_object)
+
+
+def export_dicom_image(*, analysis: Analysis, by: User) -> bytes:
+    """Return the picture as a DICOM object; nothing of any answer is in it.
+
+    Raises:
+        OSError: see :func:`export_letter`.
+    """
+    written = dicom_out.image_object(
+        clinic=Party(analysis.clinic_id, analysis.clinic.name),
+        patient=patient_facts(analysis.patient),
+        picture=picture_facts(analysis.image),
+    )
+    with transaction.atomic():
+        audit.record(
+            action="dicom_image.exported",
+            actor=by,
+            clinic_id=analysis.clinic_id,
+            subject=analysis.image,
+        )
+    return written
 
 
 def _exported(analysis: Analysis, by: User, action: str, write: Callable[[Report], bytes]) -> bytes:

@@ -11,8 +11,13 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from classifier.exchange import fhir, letter
-from classifier.exchange.services import export_fhir, export_letter
+from classifier.exchange import dicom_out, fhir, letter
+from classifier.exchange.services import (
+    export_dicom_image,
+    export_dicom_report,
+    export_fhir,
+    export_letter,
+)
 from classifier.services.errors import RuleError
 from classifier.views.access import person, visible_or_404
 from classifier.views.analyses import all_of_page
@@ -36,6 +41,18 @@ def analysis_letter(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def analysis_fhir(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Send the FHIR Bundle about an analysis."""
     return _sent(request, pk, export_fhir, fhir.CONTENT_TYPE, "fhir.json")
+
+
+@require_safe
+def analysis_dicom_report(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Send the report about an analysis as a DICOM object."""
+    return _sent(request, pk, export_dicom_report, dicom_out.CONTENT_TYPE, "sr.dcm")
+
+
+@require_safe
+def analysis_dicom_image(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Send the analysed picture as a DICOM object."""
+    return _sent(request, pk, export_dicom_image, dicom_out.CONTENT_TYPE, "dcm")
 
 
 def _sent(

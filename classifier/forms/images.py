@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # What the file chooser offers. It is a convenience: the content decides, not the name.
 ACCEPTED = (
     "image/jpeg,image/png,image/webp,image/tiff,image/heic,image/heif,image/bmp,"
-    ".jpg,.jpeg,.png,.webp,.tif,.tiff,.heic,.heif,.bmp"
+    ".jpg,.jpeg,.png,.webp,.tif,.tiff,.heic,.heif,.bmp,application/dicom,.dcm"
 )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from django.core.files.uploadedfile import UploadedFile
 
+    from classifier.intake.decoders import DicomFacts
+
 _CHUNK = 256 * 1024
 
 
@@ -34,8 +36,10 @@ class Accepted:
         thumbnail: JPEG without metadata, longer side at most 320 px.
         network_source: lossless PNG without metadata, shorter side at most 320 px.
         network_source_sha256: of ``network_source``.
-        taken_at: the camera's clock, without a time zone, or None. Nothing else of the metadata
-            is kept.
+        taken_at: the camera's clock, without a time zone unless the file tells it, or None.
+            Nothing else of the metadata is kept.
+        dicom: what a DICOM object says of itself, to be compared with what the person says; None
+            for any other file.
     """
 
     original_sha256: str
@@ -48,6 +52,7 @@ class Accepted:
     network_source: bytes
     network_source_sha256: str
     taken_at: datetime | None
+    dicom: DicomFacts | None = None
 
 
 def intake_limits() -> Limits:
@@ -83,6 +88,7 @@ def accept(upload: UploadedFile[Any]) -> Accepted:
         network_source=cut.network_source,
         network_source_sha256=hashlib.sha256(cut.network_source).hexdigest(),
         taken_at=cut.taken_at,
+        dicom=cut.dicom,
     )
 
 

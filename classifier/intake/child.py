@@ -18,11 +18,12 @@ import os
 import resource
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from mlcore.imaging import Decoded
+    from mlcore.imaging import Decoded, Limits
 
 REQUEST = struct.Struct(">QQQQQ")
 ANSWER = struct.Struct(">cQ")
@@ -90,7 +91,13 @@ def _answer(
 
     limits = Limits(*bounds)
     try:
-        checked = check(data, limits=limits)
+        try:
+            checked = check(data, limits=limits)
+        except ImageError as refused:
+            if refused.code != "dicom":
+                raise
+            _answer_object(requests, answers, data, limits)
+            return
         _say(answers, PIXELS, struct.pack(">Q", checked.pixels))
         if not requests.read(1):
             return
@@ -103,8 +110,41 @@ def _answer(
         _say(answers, ACCEPTED, head, *parts)
 
 
-def _cut(decoded: Decoded) -> tuple[bytes, list[bytes]]:
-    """Return the facts as one line of JSON, and the stored copies of a decoded upload."""
+def _answer_object(requests: BinaryIO, answers: BinaryIO, data: bytes, limits: Limits) -> None:
+    """Answer a DICOM object: its picture goes the way of any other.
+
+    Raises:
+        ImageError: its picture is refused.
+    """
+    # Few uploads need it, and loading it takes as long as decoding a picture.
+    from classifier.exchange.dicom_file import DicomError, open_object  # noqa: PLC0415
+    from mlcore.imaging import DISPLAY_SIDE, decode  # noqa: PLC0415 - see main
+
+    try:
+        opened = open_object(data, max_pixels=limits.max_pixels, max_side=limits.max_side)
+        _say(answers, PIXELS, struct.pack(">Q", opened.pixels))
+        if not requests.read(1):
+            return
+        inner = opened.picture()
+    except DicomError as refused:
+        _say(answers, REFUSED, refused.code.encode())
+        return
+    # Unpacked, it may be larger than an upload may be; its pixels are bounded all the same.
+    bounds = replace(limits, max_bytes=max(limits.max_bytes, len(inner)))
+    told = {
+        "format": "DICOM",
+        "taken_at": opened.taken_at and opened.taken_at.isoformat(),
+        "dicom": opened.facts,
+    }
+    head, parts = _cut(decode(inner, limits=bounds, at_least=DISPLAY_SIDE), told)
+    _say(answers, ACCEPTED, head, *parts)
+
+
+def _cut(decoded: Decoded, told: dict[str, Any] | None = None) -> tuple[bytes, list[bytes]]:
+    """Return the facts as one line of JSON, and the stored copies of a decoded upload.
+
+    ``told`` are facts that the file's own container tells instead of the picture in it.
+    """
     from mlcore.imaging import (  # noqa: PLC0415 - see main
         encode_display,
         encode_network_source,
@@ -124,7 +164,7 @@ def _cut(decoded: Decoded) -> tuple[bytes, list[bytes]]:
         "taken_at": decoded.taken_at and decoded.taken_at.isoformat(),
         "sizes": [len(part) for part in parts],
     }
-    return json.dumps(facts).encode() + b"\n", parts
+    return json.dumps(facts | (told or {})).encode() + b"\n", parts
 
 
 def _grant(seconds: int) -> None:

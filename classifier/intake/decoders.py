@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, cast
 from django.conf import settings
 
 from classifier.intake import child
-from classifier.intake.refusals import REFUSALS, Refused
+from classifier.intake.refusals import DICOM_REFUSALS, REFUSALS, Refused
 from classifier.intake.turnstile import one_large_at_a_time
 from mlcore.imaging import Format
 
@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 _PROGRAM = Path(child.__file__)
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# What the format of a DICOM object is called; the others are called as Pillow calls them.
+DICOM = "DICOM"
+_TOLD = ("modality", "number", "name", "born")
 _MOST_ANSWER = 64 * 1024 * 1024
 _END_SECONDS = 2.0
 # Threads of numpy and arenas of malloc would be counted as memory, used or not.
@@ -55,6 +58,23 @@ class DecoderError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class DicomFacts:
+    """What a DICOM object says of its picture; whose it is serves to refuse it, and is not kept.
+
+    Attributes:
+        modality: a value of ``Modality``, by the object's class.
+        number: the patient's identifier; may be empty.
+        name: the patient's name, its parts apart by ``^``; may be empty.
+        born: YYYYMMDD, or empty.
+    """
+
+    modality: str
+    number: str
+    name: str
+    born: str
+
+
+@dataclass(frozen=True)
 class Cut:
     """What a decoding process made of an upload: see ``Accepted``."""
 
@@ -65,6 +85,7 @@ class Cut:
     display: bytes
     thumbnail: bytes
     network_source: bytes
+    dicom: DicomFacts | None = None
 
 
 class Decoder:
@@ -130,7 +151,7 @@ class Decoder:
                 kind, body = self._hear()
         if kind == child.REFUSED:
             code = body.decode("ascii", "replace")
-            raise Refused(code if code in REFUSALS else "damaged")
+            raise Refused(code if code in REFUSALS | DICOM_REFUSALS else "damaged")
         return _opened(body)
 
     def is_alive(self) -> bool:
@@ -202,14 +223,16 @@ def _opened(body: bytes) -> Cut:
         facts = json.loads(line)
         ends = [sum(facts["sizes"][: count + 1]) for count in range(3)]
         parts = [rest[begin:end] for begin, end in zip([0, *ends[:2]], ends, strict=True)]
+        dicom = facts.get("dicom")
         cut = Cut(
-            format=Format(facts["format"]).value,
+            format=DICOM if dicom else Format(facts["format"]).value,
             width=int(facts["width"]),
             height=int(facts["height"]),
             taken_at=facts["taken_at"] and datetime.fromisoformat(facts["taken_at"]),
             display=parts[0],
             thumbnail=parts[1],
             network_source=parts[2],
+            dicom=DicomFacts(**{name: str(dicom[name]) for name in _TOLD}) if dicom else None,
         )
     except (ValueError, LookupError, TypeError) as error:
         raise EOFError from error

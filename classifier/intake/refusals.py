@@ -52,21 +52,56 @@ REFUSALS = {
 }
 
 
+# What a DICOM object is refused for beside that: its class, its coding, and what it says of itself.
+DICOM_REFUSALS = {
+    "dicom_class": gettext_lazy(
+        "This DICOM object holds another kind of picture. Send a Dermoscopic Photography or "
+        "VL Photographic Image object, or export the picture as JPEG or PNG."
+    ),
+    "dicom_coding": gettext_lazy(
+        "The picture in this DICOM object is coded in a way that is not supported. Export it "
+        "uncompressed, as JPEG baseline, JPEG 2000 or RLE with eight bits."
+    ),
+    "dicom_frames": gettext_lazy(
+        "This DICOM object holds several frames. Export the one you mean as an object of its own."
+    ),
+    "dicom_annotated": gettext_lazy(
+        "This DICOM object says that writing is burned into its picture, which may name the "
+        "patient and misleads the network. Export it without annotations."
+    ),
+    "dicom_nameless": gettext_lazy(
+        "This DICOM object does not say whose it is. Export the picture as JPEG or PNG if you are "
+        "sure that it is this patient's."
+    ),
+    "dicom_other_patient": gettext_lazy(
+        "This DICOM object is another patient's: its number, date of birth or name is not this "
+        "patient's. Choose the right patient, or the right file."
+    ),
+    "dicom_is_dermoscopy": gettext_lazy(
+        "This DICOM object is a dermoscopic image. Choose “Dermoscopy” and send it again."
+    ),
+    "dicom_is_clinical": gettext_lazy(
+        "This DICOM object is a clinical photograph. Choose “Clinical photograph” and send it "
+        "again; if it was taken through a dermatoscope, correct that on its page afterwards."
+    ),
+}
+
+
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
     """An upload was refused; ``str(refused)`` is the translated sentence.
 
     Attributes:
-        code: a key of :data:`REFUSALS`.
+        code: a key of :data:`REFUSALS` or :data:`DICOM_REFUSALS`.
     """
 
     def __init__(self, code: str) -> None:
         """Refuse with one of the known codes.
 
         Raises:
-            KeyError: the code is not in :data:`REFUSALS`.
+            KeyError: the code is in neither.
         """
         self.code = code
-        super().__init__(str(REFUSALS[code]) % _limit_words())
+        super().__init__(str((REFUSALS | DICOM_REFUSALS)[code]) % _limit_words())
 
 
 def _limit_words() -> dict[str, object]:
@@ -82,7 +117,7 @@ def describe_limits() -> str:
     """Return the sentence that tells what may be sent, for the upload form."""
     return (
         _(
-            "JPEG, PNG, WebP, TIFF, HEIC or BMP; up to %(max_size)s and %(max_megapixels)d "
+            "JPEG, PNG, WebP, TIFF, HEIC, BMP or DICOM; up to %(max_size)s and %(max_megapixels)d "
             "megapixels each; each side at least %(min_side)d pixels and at most %(max_side)d."
         )
         % _limit_words()

@@ -62,6 +62,8 @@ ACTIONS: dict[str, Any] = {
     "history.exported": _("History exported as CSV"),
     "letter.exported": _("Letter made"),
     "fhir.exported": _("FHIR report exported"),
+    "dicom_image.exported": _("Image exported as DICOM"),
+    "dicom_report.exported": _("DICOM report exported"),
     "lesion.viewed_in_admin": _("Lesion looked at in the admin panel"),
     "image.viewed_in_admin": _("Image looked at in the admin panel"),
     "analysis.viewed_in_admin": _("Analysis looked at in the admin panel"),

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from classifier import intake
+from classifier.exchange.identity import check_identity
 from classifier.models import Analysis, Image, Lesion, Patient
 from classifier.services import audit
 from classifier.services.analyses import request_analysis, standing_analysis
@@ -130,7 +131,7 @@ def add_images(
     """
     if isinstance(patient, Patient):
         check_open(patient, by)
-    checked = [_checked(upload) for upload in uploads]
+    checked = [_checked(upload, patient, modality) for upload in uploads]
     if not any(isinstance(result, intake.Accepted) for result in checked):
         refused = [result for result in checked if isinstance(result, FileOutcome)]
         return UploadOutcome(patient if isinstance(patient, Patient) else None, refused)
@@ -199,7 +200,7 @@ def add_image(
     return _add_accepted(
         patient=patient,
         by=by,
-        accepted=intake.accept(upload),
+        accepted=_accepted(upload, patient, modality),
         modality=modality,
         lesion=lesion,
         taken_at=taken_at,
@@ -248,9 +249,30 @@ def _is_news(image: Image, by: User) -> bool:
         return True
 
 
-def _checked(upload: UploadedFile[bytes]) -> intake.Accepted | FileOutcome:
+def _accepted(
+    upload: UploadedFile[bytes], patient: Patient | NewPatient, modality: str
+) -> intake.Accepted:
+    """Return what the intake makes of a file that does not say it is somebody else's.
+
+    Raises:
+        classifier.intake.Refused: the file is not a fit picture, or not this patient's.
+    """
+    accepted = intake.accept(upload)
+    check_identity(
+        accepted,
+        number=patient.record_number,
+        name=patient.name,
+        born=patient.date_of_birth,
+        modality=modality,
+    )
+    return accepted
+
+
+def _checked(
+    upload: UploadedFile[bytes], patient: Patient | NewPatient, modality: str
+) -> intake.Accepted | FileOutcome:
     try:
-        return intake.accept(upload)
+        return _accepted(upload, patient, modality)
     except intake.Refused as refused:
         return FileOutcome(name=upload.name or "", refusal=str(refused), code=refused.code)
 

@@ -66,6 +66,8 @@ RULES: dict[str, Rule] = {
     "model_version_detail": Rule(Who.SIGNED_IN, ("model_version",)),
     "analysis_letter": Rule(Who.MEMBERS, ("analysis",)),
     "analysis_fhir": Rule(Who.MEMBERS, ("analysis",)),
+    "analysis_dicom_image": Rule(Who.MEMBERS, ("analysis",)),
+    "analysis_dicom_report": Rule(Who.MEMBERS, ("analysis",)),
     "break_glass_list": OWN,
     "break_glass_create": Rule(Who.A_CLINICIAN, takes=BOTH),
     "break_glass_end": Rule(Who.KEEPERS, ("access",), SEND),
