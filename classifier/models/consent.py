@@ -57,7 +57,7 @@ class Consent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.use} {'+' if self.given else '-'}"
+        return f"{self.get_use_display()}: {_('given') if self.given else _('not given')}"
 
 
 class Erasure(models.Model):

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from classifier.choices import Decision, State
 from classifier.models import (
@@ -145,6 +146,12 @@ def test_a_fact_is_shown_and_cannot_be_altered(
     assert page.status_code == 200
     form = page.content.decode()
     assert 'name="_save"' not in form
+    # When it was written stands on its page, and no fact stands there twice.
+    facts = re.findall(r"<label>(.*?):?</label>", form)
+    assert facts
+    assert len(facts) == len(set(facts))
+    moments = [f for f in model._meta.concrete_fields if getattr(f, "auto_now_add", False)]
+    assert {capfirst(str(moment.verbose_name)) for moment in moments} <= set(facts)
     assert root.post(change, {"decision": "rejected", "verdict": "defer"}).status_code == 403
     assert root.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403
     assert root.get(address(model, "add")).status_code == 403
