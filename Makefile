@@ -1,7 +1,7 @@
 # Everything a person runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help venv venv-dev venv-train venv-bench run test lint format types contracts audit check lock seed-demo bench train screenshots clean
+.PHONY: help venv venv-dev venv-train venv-bench run test lint format types contracts audit check lock seed-demo bench fuzz-api train screenshots clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -63,6 +63,9 @@ seed-demo: venv ## Add more drawn patients to the running installation (PATIENTS
 bench: ## Measure everything and write docs/performance.md (QUICK=1: minutes, into var/bench/)
 	@$(MAKE) --no-print-directory venv-bench || $(MAKE) --no-print-directory venv-dev
 	@"$(PY)" -m bench $(if $(QUICK),--quick)
+
+fuzz-api: venv-dev ## Let schemathesis look for answers that the API's document does not tell of (SECONDS=120)
+	@API_FUZZ_SECONDS="$${SECONDS:-120}" "$(PY)" -m pytest -n 0 -q tests/api/test_api_schema.py
 
 train: venv-train ## Train and measure the networks again (needs the public image sets)
 	@.ci/train

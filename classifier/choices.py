@@ -77,6 +77,8 @@ class State(models.TextChoices):
 
 
 FINAL_STATES = (State.SUCCEEDED, State.REJECTED, State.FAILED, State.CANCELLED)
+# Somebody who waits for an answer waits no longer; who cancels does not wait.
+FINISHED_STATES = (State.SUCCEEDED, State.REJECTED, State.FAILED)
 WAITING_STATES = (State.QUEUED, State.RUNNING)
 
 

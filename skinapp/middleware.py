@@ -14,8 +14,9 @@ from skinapp.logs import reference as current_reference
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _MOST_DIGITS = 18
-# The pages that take files.
-TAKE_FILES = frozenset({"image_upload", "analysis_new"})
+# The pages that take files, and with them the API's operation that takes one.
+PAGES_WITH_FILES = frozenset({"image_upload", "analysis_new"})
+TAKE_FILES = PAGES_WITH_FILES | {"api:image_upload"}
 
 
 class ReferenceMiddleware:

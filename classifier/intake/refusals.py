@@ -51,6 +51,23 @@ REFUSALS = {
     ),
 }
 
+# A refusal is always 4xx: 413 for too many bytes, 415 where the content is no supported kind of
+# picture, 422 for the rest (damaged, too small).
+STATUS_OF_REFUSAL = {"too_many_bytes": 413} | dict.fromkeys(
+    (
+        "not_an_image",
+        "svg",
+        "html",
+        "pdf",
+        "archive",
+        "program",
+        "video",
+        "dicom",
+        "unsupported_format",
+    ),
+    415,
+)
+
 
 # What a DICOM object is refused for beside that: its class, its coding, and what it says of itself.
 DICOM_REFUSALS = {

@@ -22,6 +22,8 @@ from classifier.services.moves import move, person
 from classifier.services.patients import broken_constraint
 
 if TYPE_CHECKING:
+    from celery import Task
+
     from classifier.models import Image, User
 
 logger = logging.getLogger(__name__)
@@ -211,14 +213,18 @@ def wake_worker() -> None:
     """
     from classifier.tasks.analysis import run_analyses_task  # noqa: PLC0415 - tasks call services
 
+    nudge(run_analyses_task)
+
+
+def nudge(task: Task[[], None]) -> None:
+    """Send a task's message, or none while the broker is away: a sweep finds what waits."""
     if time.monotonic() < BROKER.silent_until:
         return
-    app = run_analyses_task.app
     try:
-        with app.connection_for_write(
+        with task.app.connection_for_write(
             connect_timeout=_NUDGE_SECONDS, transport_options=_NUDGE_OPTIONS
         ) as connection:
-            run_analyses_task.apply_async(connection=connection, retry=False, expires=60)  # type: ignore[call-arg]  # the stubs leave Celery's own option out
+            task.apply_async(connection=connection, retry=False, expires=60)  # type: ignore[call-arg]  # the stubs leave Celery's own option out
     except (OperationalError, KombuError, RedisError, OSError):
         BROKER.silent_until = time.monotonic() + _SILENCE_SECONDS
         logger.warning("The broker does not answer; the sweep will find the queued analysis.")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -13,10 +16,11 @@ from classifier.models import AuditEvent, Membership, Patient, User
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Iterator, Mapping
 
     from django.db.models import Model
 
-    from classifier.models import Clinic
+    from classifier.models import ApiToken, Clinic
 
 # One statement, so that a page costs one more whether it is the first look or the tenth.
 _VIEW = """
@@ -24,11 +28,12 @@ INSERT INTO classifier_auditevent
   (at, actor_kind, actor_id, clinic_id, action, subject_type, subject_id, patient_key, reason,
    details)
 SELECT now(), 'user', %(actor)s, %(clinic)s, %(action)s, %(type)s, %(subject)s, %(patient)s, '',
-  '{}'
+  %(details)s::jsonb
 WHERE NOT EXISTS (
   SELECT 1 FROM classifier_auditevent
   WHERE subject_type = %(type)s AND subject_id = %(subject)s AND actor_id = %(actor)s
-    AND action = %(action)s AND at > clock_timestamp() - make_interval(secs => %(fold)s)
+    AND action = %(action)s AND details = %(details)s::jsonb
+    AND at > clock_timestamp() - make_interval(secs => %(fold)s)
 )
 """
 # Known and unknown addresses cost one statement each: the time tells no stranger which it was.
@@ -41,6 +46,18 @@ FROM (SELECT 1) AS one
 LEFT JOIN classifier_user u ON lower(u.email) = lower(%(email)s)
 LEFT JOIN classifier_membership m ON m.user_id = u.id
 """
+# What is added to the details of every event while a program acts for a person.
+_through: ContextVar[Mapping[str, str]] = ContextVar("audit_through", default=MappingProxyType({}))
+
+
+@contextmanager
+def through(token: ApiToken) -> Iterator[None]:
+    """Note with every event that is recorded meanwhile which token the person's program used."""
+    before = _through.set({"token": str(token.pk)})
+    try:
+        yield
+    finally:
+        _through.reset(before)
 
 
 def record(  # noqa: PLR0913 - an event has this many sides
@@ -87,7 +104,7 @@ def record(  # noqa: PLR0913 - an event has this many sides
             subject_id=str(subject.pk) if subject is not None else "",
             patient_key=patient_key or _patient_of(subject),
             reason=reason[:500],
-            details=details,
+            details={**_through.get(), **details},
         )
         for one in owners
     ]
@@ -106,7 +123,7 @@ def record_view(*, action: str, actor: User, clinic_id: Any, subject: Model) -> 
     """Append that the person looked at the row, unless they did a moment ago.
 
     Looks of one person at one thing within ``AUDIT_FOLD_SECONDS`` are one event: a page that is
-    reloaded or paged through is one look.
+    reloaded or paged through is one look. A person's programs look for themselves.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -118,6 +135,7 @@ def record_view(*, action: str, actor: User, clinic_id: Any, subject: Model) -> 
                 "type": subject._meta.model_name,
                 "subject": str(subject.pk),
                 "patient": _patient_of(subject),
+                "details": json.dumps(dict(_through.get())),
                 "fold": settings.AUDIT_FOLD_SECONDS,
             },
         )

@@ -24,6 +24,7 @@ from classifier.services.analyses import request_analysis, standing_analysis
 from classifier.services.errors import RuleError
 from classifier.services.outages import is_outage
 from classifier.services.patients import (
+    FieldRuleError,
     NewLesion,
     NewPatient,
     broken_constraint,
@@ -193,10 +194,12 @@ def add_image(
 
     Raises:
         classifier.intake.Refused: the file is not a fit picture.
+        FieldRuleError: the picture cannot have been taken at that moment.
         RuleError: the patient is archived, the person may not write in the clinic, or the lesion
             is another patient's.
     """
     check_open(patient, by)
+    _check_moment(taken_at)
     return _add_accepted(
         patient=patient,
         by=by,
@@ -377,6 +380,13 @@ def _known(patient: Patient, sha256: str, by: User) -> AddedImage | None:
         return None
     image.patient = patient
     return AddedImage(image=image, analysis=standing_analysis(image=image, by=by), known=True)
+
+
+def _check_moment(moment: datetime | None) -> None:
+    if moment is not None and moment > timezone.now():
+        raise FieldRuleError("taken_at", _("This moment lies in the future. Check the date."))
+    if moment is not None and moment < EARLIEST:
+        raise FieldRuleError("taken_at", _("This moment lies before 1900. Check the year."))
 
 
 def _camera_clock(moment: datetime | None) -> datetime | None:

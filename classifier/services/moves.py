@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
-from classifier.choices import FINAL_STATES, ActorKind, State
+from classifier.choices import FINAL_STATES, FINISHED_STATES, ActorKind, State
 from classifier.models import Analysis, Transition
+from classifier.services.webhooks import note_finished
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -141,4 +142,6 @@ def move(
             worker=actor.worker,
             reason=reason[:500],
         )
+        if target in FINISHED_STATES:
+            note_finished(analysis_id)
     return True

@@ -1,4 +1,6 @@
-"""Encrypting the secrets of second factors: who reads the database cannot sign in with them.
+"""Encrypting the secrets of second factors and of webhooks.
+
+Who reads the database can neither sign in with them nor sign messages.
 
 A sealed text is ``v1.`` and a Fernet token (AES-128-CBC with HMAC-SHA256). Keys come from
 ``MFA_KEYS`` (newest first), or from ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` where it is empty:
@@ -17,6 +19,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+
+from classifier.models import Webhook
 
 _MARK = "v1."
 # What allauth stores encrypted, by kind of factor.
@@ -68,6 +72,11 @@ def reseal_all() -> int:
         factor.data[field] = seal(unseal(stored))
         factor.save(update_fields=["data"])
         changed += 1
+    for webhook in Webhook.objects.select_for_update().order_by("pk"):
+        if not _opens(newest, webhook.secret):
+            webhook.secret = seal(unseal(webhook.secret))
+            webhook.save(update_fields=["secret"])
+            changed += 1
     return changed
 
 

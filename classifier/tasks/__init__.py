@@ -3,13 +3,16 @@
 from classifier.tasks.analysis import run_analyses_task, sweep_analyses_task
 from classifier.tasks.maintenance import check_integrity_task, clear_sessions_task
 from classifier.tasks.records import finish_erasures_task, seal_audit_task, verify_audit_task
+from classifier.tasks.webhooks import forget_requests_task, send_webhooks_task
 
 __all__ = [
     "check_integrity_task",
     "clear_sessions_task",
     "finish_erasures_task",
+    "forget_requests_task",
     "run_analyses_task",
     "seal_audit_task",
+    "send_webhooks_task",
     "sweep_analyses_task",
     "verify_audit_task",
 ]

@@ -10,4 +10,5 @@ urlpatterns = [
     path("", include("classifier.urls.records")),
     path("", include("classifier.urls.access")),
     path("", include("classifier.exchange.urls")),
+    path("", include("classifier.urls.api")),
 ]

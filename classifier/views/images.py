@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from classifier import links
 from classifier.forms.images import NewPatientUploadForm, UploadForm
-from classifier.intake import describe_limits
+from classifier.intake import STATUS_OF_REFUSAL, describe_limits
 from classifier.models import Image, Patient
 from classifier.selectors.patients import find_for_upload
 from classifier.services.errors import RuleError
@@ -46,24 +46,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _READ_AND_SEND = ["GET", "HEAD", "POST"]
-# A refusal is always 4xx: 413 for too many bytes, 415 where the content is no supported kind of
-# picture, 422 for the rest (damaged, too small, a form that is not filled in). What could not be
-# stored is no refusal: the same file is welcome in a minute.
+# What could not be stored is no refusal: the same file is welcome in a minute.
 _UNPROCESSABLE = 422
-_STATUS_OF_CODE = {"too_many_bytes": 413, NOT_STORED: 503} | dict.fromkeys(
-    (
-        "not_an_image",
-        "svg",
-        "html",
-        "pdf",
-        "archive",
-        "program",
-        "video",
-        "dicom",
-        "unsupported_format",
-    ),
-    415,
-)
+_STATUS_OF_CODE = {NOT_STORED: 503} | STATUS_OF_REFUSAL
 # Nothing in the answer may run, load or be framed, whatever a browser takes it for.
 _BYTES_POLICY = "default-src 'none'; sandbox"
 

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "skinapp.middleware.ReferenceMiddleware",
+    "skinapp.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "skinapp.middleware.PermissionsPolicyMiddleware",
@@ -196,6 +197,15 @@ CELERY_BEAT_SCHEDULE = {
         # A run of the night goes on every hour where it was left, and a lost message costs one.
         "schedule": crontab(minute="23"),
         "options": {"expires": 1800},
+    },
+    "send-webhooks": {
+        "task": "classifier.tasks.webhooks.send_webhooks_task",
+        "schedule": env.float("WEBHOOK_SWEEP_SECONDS", default=30.0),
+        "options": {"expires": 30},
+    },
+    "forget-requests": {
+        "task": "classifier.tasks.webhooks.forget_requests_task",
+        "schedule": crontab(minute="47"),
     },
     "clear-sessions": {
         "task": "classifier.tasks.maintenance.clear_sessions_task",
@@ -364,10 +374,20 @@ REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=INTAKE_MAX_BYTES * 4 + 
 # What one person may send: far above what anybody photographs, and below what fills a disk.
 UPLOAD_REQUESTS_PER_MINUTE = env.int("UPLOAD_REQUESTS_PER_MINUTE", default=60)
 UPLOAD_BYTES_PER_HOUR = env.int("UPLOAD_BYTES_PER_HOUR", default=4 * 1024**3)
+# What one token may ask; a program that asks every second whether an answer is there needs 60.
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=300)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # Above the form's own limit, so that one file too many gets the form's sentence and not a bare 400.
 DATA_UPLOAD_MAX_NUMBER_FILES = INTAKE_MAX_FILES + 100
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+
+# --- Webhooks ----------------------------------------------------------------------------------
+
+# Networks inside that a clinic's webhooks may be sent to (10.20.0.0/16, say); without any only
+# public addresses are.
+WEBHOOK_NETWORKS = env.list("WEBHOOK_NETWORKS", default=[])
+# The hospital's own certificate authority, beside which no other is trusted.
+WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", default="")
 
 # --- The analysis job --------------------------------------------------------------------------
 

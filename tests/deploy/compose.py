@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMPOSE = ROOT / "docker-compose.yml"
 OBJECT_STORE = ROOT / "docker-compose.s3.yml"
+WEBHOOKS = ROOT / "docker-compose.webhooks.yml"
 EXAMPLE = ROOT / ".env.example"
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<how>:?[-?])(?P<rest>[^}]*))?\})")
 

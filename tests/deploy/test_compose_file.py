@@ -62,7 +62,7 @@ def check_against_schema(content: dict[str, Any], place: Path) -> tuple[int, str
 
 
 def test_it_is_valid_by_the_compose_specification(tmp_path: Path) -> None:
-    for more in ((), (compose.OBJECT_STORE,)):
+    for more in ((), (compose.OBJECT_STORE,), (compose.WEBHOOKS,)):
         whole = compose.raw(*more)
         whole["services"] = compose.services(ENVIRONMENT | BUCKET, *more)
         assert check_against_schema(whole, tmp_path / "whole.yml") == (0, "ok -- validation done\n")

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from celery import Task
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PROGRAMS = {
+    "classifier.tasks.webhooks.forget_requests_task",
+    "classifier.tasks.webhooks.send_webhooks_task",
+}
 RECORDS = {
     "classifier.tasks.records.finish_erasures_task",
     "classifier.tasks.records.seal_audit_task",
@@ -48,6 +52,7 @@ def test_the_tasks_are_known() -> None:
         sweep_analyses_task.name,
         clear_sessions_task.name,
         check_integrity_task.name,
+        *PROGRAMS,
         *RECORDS,
     }
 
@@ -80,6 +85,7 @@ def test_beat_sends_known_tasks_to_queues_that_workers_read() -> None:
         sweep_analyses_task.name,
         clear_sessions_task.name,
         check_integrity_task.name,
+        *PROGRAMS,
         *RECORDS,
     }
     queues = {app.amqp.router.route({}, task.name)["queue"].name for task in own_tasks()}

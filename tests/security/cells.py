@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
 
-    from classifier.models import Analysis, BreakGlass, Image, ModelVersion, Patient, User
+    from classifier.models import (
+        Analysis,
+        ApiToken,
+        BreakGlass,
+        Image,
+        ModelVersion,
+        Patient,
+        User,
+        Webhook,
+        WebhookDelivery,
+    )
 
 READ, SEND, BOTH = ("get", "head"), ("post",), ("get", "head", "post")
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
@@ -52,6 +62,8 @@ class Who(enum.Enum):
 
     EVERYBODY = "everybody, signed in or not"
     SIGNED_IN = "whoever is signed in"
+    A_TOKEN = "whoever has a token; a session counts for nothing, and everybody gets 401"
+    A_MEMBER = "who works in some clinic; everybody else gets 403"
     A_WRITER = "who may write in some clinic; everybody else gets 403"
     A_CLINICIAN = "who may write in some clinic, and superusers; everybody else gets 403"
     AN_ADMINISTRATOR = "who administers a clinic; everybody else gets 403"
@@ -59,9 +71,10 @@ class Who(enum.Enum):
     WRITERS = "members who may write; who may only look gets 403, strangers 404"
     ADMINISTRATORS = "the clinic's administrators; who may look gets 403, strangers 404"
     KEEPERS = "the clinic's administrators and whoever the row is about; everybody else 404"
+    HEADS = "the clinic's administrators; everybody else 404"
 
 
-ABOUT_A_ROW = frozenset({Who.MEMBERS, Who.WRITERS, Who.ADMINISTRATORS, Who.KEEPERS})
+ABOUT_A_ROW = frozenset({Who.MEMBERS, Who.WRITERS, Who.ADMINISTRATORS, Who.KEEPERS, Who.HEADS})
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,9 @@ class Things:
     analysis: Analysis
     model_version: ModelVersion
     access: BreakGlass
+    token: ApiToken
+    webhook: Webhook
+    delivery: WebhookDelivery
 
 
 def walk(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

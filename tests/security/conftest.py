@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from django.utils import timezone
 
-from classifier.models import BreakGlass
+from classifier.choices import DeliveryState
+from classifier.models import ApiToken, BreakGlass, Webhook, WebhookDelivery
+from classifier.services.sealing import seal
 from tests import factories
 from tests.security.cells import Things
 
@@ -36,10 +38,37 @@ def things(cast: Cast) -> Things:
     """Make the first clinic's rows."""
     image = factories.make_image(cast.patient, cast.owner)
     holder = factories.make_member(cast.other_clinic, email="emergency@south.example")
+    analysis = factories.make_analysis(image, cast.owner)
+    webhook = Webhook.objects.create(
+        clinic=cast.clinic,
+        url="https://receiver.example/",
+        secret=seal("secret"),
+        created_by=cast.administrator,
+    )
+    now = timezone.now()
     return Things(
         patient=cast.patient,
         image=image,
-        analysis=factories.make_analysis(image, cast.owner),
+        analysis=analysis,
+        # Its owner is in another clinic by now, and may still revoke it.
+        token=ApiToken.objects.create(
+            user=holder,
+            clinic=cast.clinic,
+            name="Program",
+            scopes=["read"],
+            digest="0" * 64,
+            ending="abcd",
+            expires_at=now + timedelta(hours=1),
+        ),
+        webhook=webhook,
+        delivery=WebhookDelivery.objects.create(
+            webhook=webhook,
+            analysis=analysis,
+            analysis_attempt=1,
+            state=DeliveryState.GIVEN_UP,
+            next_attempt_at=now,
+            created_at=now,
+        ),
         model_version=factories.make_model_version(),
         access=BreakGlass.objects.create(
             user=holder,

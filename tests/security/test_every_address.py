@@ -22,6 +22,7 @@ from django.utils import timezone
 from tests import factories
 from tests.security import cells
 from tests.security.cells import BOTH, SEND, Person, Rule, Things, Who, address_of, body_of
+from tests.security.operations import OPERATIONS
 from tests.web.answers import text_of
 
 if TYPE_CHECKING:
@@ -72,11 +73,22 @@ RULES: dict[str, Rule] = {
     "break_glass_create": Rule(Who.A_CLINICIAN, takes=BOTH),
     "break_glass_end": Rule(Who.KEEPERS, ("access",), SEND),
     "audit_trail": Rule(Who.AN_ADMINISTRATOR),
+    "token_list": OWN,
+    "token_create": Rule(Who.A_MEMBER, takes=BOTH),
+    "token_revoke": Rule(Who.KEEPERS, ("token",), SEND),
+    "webhook_list": Rule(Who.AN_ADMINISTRATOR),
+    "webhook_create": Rule(Who.AN_ADMINISTRATOR, takes=BOTH),
+    "webhook_end": Rule(Who.HEADS, ("webhook",), SEND),
+    "webhook_again": Rule(Who.HEADS, ("delivery",), SEND),
+    "api_docs": OWN,
+    "api_schema": OPEN,
     "patient_changes": Rule(Who.MEMBERS, ("patient",)),
     "consent_create": Rule(Who.WRITERS, ("patient",), BOTH),
     "patient_export": Rule(Who.ADMINISTRATORS, ("patient",), BOTH),
     "patient_erase": Rule(Who.ADMINISTRATORS, ("patient",), BOTH),
 }
+# What programs with a token may do there is in test_every_address_by_token.
+RULES |= {name: Rule(Who.A_TOKEN, one.args, one.takes) for name, one in OPERATIONS.items()}
 # allauth's pages. What they do is the library's; that nobody gets past the sign-in is ours.
 SIGN_IN_PAGES: dict[str, tuple[Any, ...]] = {
     "account_login": (),
@@ -169,8 +181,9 @@ def test_rows_are_named_by_uuid() -> None:
 def expected(rule: Rule, name: str, method: str) -> set[int] | str:
     """Return the statuses that an address may answer somebody, or "sign in", or "set up"."""
     done = {200, 302, 400, 409, 422}
-    if rule.who is Who.EVERYBODY:
-        return {200, 503} if method in rule.takes else {405}
+    sessionless = {Who.EVERYBODY: {200, 503}, Who.A_TOKEN: {401}}.get(rule.who)
+    if sessionless is not None:
+        return sessionless if method in rule.takes else {405}
     if name in cells.NOBODIES:
         return "sign in"
     if name == cells.FACTORLESS:
@@ -181,6 +194,7 @@ def expected(rule: Rule, name: str, method: str) -> set[int] | str:
     belongs = name in {*cells.WRITERS, *cells.LOOKERS}
     may = {
         Who.SIGNED_IN: True,
+        Who.A_MEMBER: name != "superuser",
         Who.A_WRITER: writes,
         Who.A_CLINICIAN: writes or name == "superuser",
         Who.AN_ADMINISTRATOR: name == "administrator",
@@ -188,11 +202,12 @@ def expected(rule: Rule, name: str, method: str) -> set[int] | str:
         Who.WRITERS: name in cells.WRITERS,
         Who.ADMINISTRATORS: name == "administrator",
         Who.KEEPERS: name in {"administrator", "emergency"},
+        Who.HEADS: name == "administrator",
     }[rule.who]
     if may:
         return done
     hidden = rule.who in cells.ABOUT_A_ROW and (
-        not belongs or rule.veiled or rule.who is Who.KEEPERS
+        not belongs or rule.veiled or rule.who in {Who.KEEPERS, Who.HEADS}
     )
     return {404} if hidden else {403}
 
@@ -351,7 +366,9 @@ def test_a_strangers_404_is_that_of_a_missing_row(cast: Cast, things: Things, wh
 
 def test_nothing_is_sent_without_the_forms_token(cast: Cast, things: Things) -> None:
     addresses = {
-        name: address_of(name, rule, things, cast.owner) for name, rule in RULES.items()
+        name: address_of(name, rule, things, cast.owner)
+        for name, rule in RULES.items()
+        if rule.who is not Who.A_TOKEN
     } | {name: reverse(name) for name, args in {**SIGN_IN_PAGES, **OWN_ACCOUNT}.items() if not args}
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.owner, backend=MODEL_BACKEND)

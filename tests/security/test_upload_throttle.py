@@ -42,7 +42,7 @@ def send(cast: Cast, length: int = MIB, accept: str = "text/html", who: str = "o
 def test_too_many_uploads_in_a_minute_wait(
     cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skinapp.throttle._now", lambda: 1_000_000_030.0)
+    monkeypatch.setattr("classifier.services.rates._now", lambda: 1_000_000_030.0)
     settings.UPLOAD_REQUESTS_PER_MINUTE = 2
     # Let through, they end at the body that nobody may read.
     assert [send(cast).status_code for _ in range(2)] == [500, 500]
@@ -56,7 +56,7 @@ def test_too_many_uploads_in_a_minute_wait(
     # A colleague is not held up, nor anybody a minute later, nor is another page.
     assert send(cast, who="colleague").status_code == 500
     assert cast.client_of(cast.owner).get("/").status_code == 200
-    monkeypatch.setattr("skinapp.throttle._now", lambda: 1_000_000_090.0)
+    monkeypatch.setattr("classifier.services.rates._now", lambda: 1_000_000_090.0)
     assert send(cast).status_code == 500
 
 
@@ -86,5 +86,5 @@ def test_without_a_cache_images_are_still_taken_in(
             """
             raise RedisConnectionError
 
-    monkeypatch.setattr("skinapp.throttle.cache", Away())
+    monkeypatch.setattr("classifier.services.rates.cache", Away())
     assert send(cast).status_code == 500

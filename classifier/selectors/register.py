@@ -1,0 +1,85 @@
+"""The register of a clinic for programs: the history's rows as facts instead of words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from classifier.models import Analysis, Review
+from classifier.selectors.lists import history_rows
+from classifier.selectors.onward import page_after
+from classifier.selectors.results import diagnosis_name, veil
+
+if TYPE_CHECKING:
+    import uuid
+
+    from classifier.models import Clinic, User
+
+_ORDER = ("-created_at", "-id")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One analysis of the register.
+
+    Attributes:
+        analysis: the job; veiled where the answer is hidden from the person.
+        revealed: whether the person may see what the network said.
+        final: the diagnosis of the last review, as shown; empty where hidden or none.
+    """
+
+    analysis: Analysis
+    revealed: bool
+    final: str
+
+
+def register_page(
+    user: User, clinic: Clinic, filters: dict[str, Any], *, after: uuid.UUID | None, size: int
+) -> tuple[list[Registered], uuid.UUID | None]:
+    """Return a page of the clinic's register, newest first, and the key to ask on with.
+
+    Args:
+        user: who asks; answers that are hidden from them stay hidden.
+        clinic: whose register it is.
+        filters: ``since`` and ``until`` (days, both included); each may be None.
+        after: see :func:`classifier.selectors.paging.page_after`.
+        size: likewise.
+
+    Raises:
+        UnknownRowError: see there.
+    """
+    rows, following = page_after(
+        history_rows(user, filters | {"clinic": clinic})
+        .select_related("patient", "image__lesion", "model_version", "last_reviewer", "prediction")
+        .defer(
+            "patient__notes",
+            "model_version__manifest",
+            "model_version__metrics",
+            "prediction__evidence_maps",
+            "prediction__probabilities",
+        ),
+        order=_ORDER,
+        after=after,
+        size=size,
+        anchors=Analysis.objects.visible_to(user).filter(clinic=clinic),
+    )
+    keys = [row.pk for row in rows]
+    revealed = set(
+        Analysis.objects.revealed_to(user).filter(pk__in=keys).values_list("pk", flat=True)
+    )
+    finals = _final_diagnoses(rows, revealed)
+    for row in rows:
+        if row.pk not in revealed:
+            veil(row)
+    return [Registered(row, row.pk in revealed, finals.get(row.pk, "")) for row in rows], following
+
+
+def _final_diagnoses(rows: list[Analysis], revealed: set[Any]) -> dict[Any, str]:
+    label_sets = {row.pk: row.label_set for row in rows if row.pk in revealed}
+    reviews = Review.objects.filter(analysis__in=label_sets).order_by("number")
+    return {
+        review.analysis_id: diagnosis_name(
+            review.diagnosis, review.diagnosis_text, label_sets[review.analysis_id]
+        )
+        for review in reviews.only("analysis_id", "number", "diagnosis", "diagnosis_text")
+    }
