@@ -282,17 +282,19 @@ def rewritten(source: Path, target: Path, change: Any) -> Path:
     return target
 
 
-def test_an_archive_that_was_touched_is_refused_before_anything_is(
-    transactional_db: None,
-    cast: Cast,
-    settings: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def archive(transactional_db: None, cast: Cast, tmp_path: Path) -> Path:
+    """Return an archive of one image; the instance still holds the same."""
     add(cast, 1)
-    archive = tmp_path / "archive.tar"
-    summary = make_backup(target=archive)
+    target = tmp_path / "archive.tar"
+    summary = make_backup(target=target)
     assert (summary.files, summary.gone) == (3, 0)
+    return target
+
+
+def test_an_archive_that_was_touched_is_refused_before_anything_is(
+    archive: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert verify_backup(archive=archive)["format"] == 1
     call_command("restore", str(archive), "--verify-only")
 
@@ -339,15 +341,8 @@ def test_an_archive_that_was_touched_is_refused_before_anything_is(
 
 
 def test_pictures_stay_until_their_rows_are_restored(
-    transactional_db: None,
-    cast: Cast,
-    settings: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    archive: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add(cast, 1)
-    archive = tmp_path / "archive.tar"
-    make_backup(target=archive)
     files = files_of(Path(settings.MEDIA_ROOT))
     assert len(files) == 3
     # PostgreSQL's program fails; the test's own tables are left alone.

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 
+from classifier.choices import State
 from classifier.models import LabelSet, ModelVersion
+from classifier.services.analyses import request_analysis
 from classifier.services.model_versions import activate_version, register_release
+from classifier.services.worker import run_batch
 from skinapp.celery import app
 from skinapp.runtime.servers import start_valkey
+from tests import factories
 from tests.jobs.processes import Cluster, OwnBroker
 from tests.jobs.tiny_releases import write_tiny_release
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_django.fixtures import Settings
+
+    from classifier.models import Analysis
+    from tests.conftest import Cast
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -69,6 +76,16 @@ def networks(releases: Path, db: None) -> dict[str, ModelVersion]:
         activate_version(version=version)
         versions[key] = version
     return versions
+
+
+@pytest.fixture
+def done(cast: Cast, networks: dict[str, ModelVersion]) -> Analysis:
+    """Return an analysis that went its whole way; nothing is wrong with it."""
+    analysis = request_analysis(image=factories.make_image(cast.patient, cast.owner), by=cast.owner)
+    assert run_batch(worker="w") == 1
+    analysis.refresh_from_db()
+    assert analysis.state == State.SUCCEEDED
+    return analysis
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from django.utils import timezone
 from classifier.choices import ActorKind, State
 from classifier.models import Analysis, AuditEvent, Image, IntegrityRun, Prediction, Transition
 from classifier.services import worker
-from classifier.services.analyses import request_analysis, retry_analysis
+from classifier.services.analyses import retry_analysis
 from classifier.services.claims import claim_batch, sweep_lost_leases
 from classifier.services.integrity import check_everything
 from classifier.services.integrity_runs import run_of_the_night
@@ -40,15 +40,6 @@ if TYPE_CHECKING:
     from tests.conftest import Cast
 
 Networks = dict[str, "ModelVersion"]
-
-
-@pytest.fixture
-def done(cast: Cast, networks: Networks) -> Analysis:
-    """Return an analysis that went its whole way."""
-    analysis = request_analysis(image=factories.make_image(cast.patient, cast.owner), by=cast.owner)
-    assert run_batch(worker="w") == 1
-    analysis.refresh_from_db()
-    return analysis
 
 
 def run_sql(*statements: str) -> None:

@@ -32,19 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from classifier.models import ModelVersion
-    from tests.conftest import Cast
 
 Networks = dict[str, "ModelVersion"]
-
-
-@pytest.fixture
-def done(cast: Cast, networks: Networks) -> Analysis:
-    """Return an analysis that went its whole way; nothing is wrong with it."""
-    analysis = request_analysis(image=factories.make_image(cast.patient, cast.owner), by=cast.owner)
-    assert run_batch(worker="w") == 1
-    analysis.refresh_from_db()
-    assert analysis.state == State.SUCCEEDED
-    return analysis
 
 
 def check(*arguments: str) -> tuple[int, dict[str, Any]]:
