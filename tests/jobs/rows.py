@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from classifier.choices import FINAL_STATES, State
-from classifier.models import Analysis, Image, Prediction
+from classifier.models import Analysis, Image, Prediction, Transition
 from mlcore.labels import label_set
 from tests import factories
 
@@ -106,3 +106,17 @@ def let_lease_run_out(*analyses: Analysis) -> None:
     """Make it look as if the workers of these rows had not answered in time."""
     past = timezone.now() - timedelta(seconds=1)
     Analysis.objects.filter(pk__in=[row.pk for row in analyses]).update(lease_until=past)
+
+
+def again(analysis: Analysis) -> Analysis:
+    """Return the row as it is now."""
+    return Analysis.objects.get(pk=analysis.pk)
+
+
+def moves_of(analysis: Analysis) -> list[tuple[str, str, int]]:
+    """Return the moves of a row in their order."""
+    return list(
+        Transition.objects.filter(analysis=analysis)
+        .order_by("id")
+        .values_list("from_state", "to_state", "attempt")
+    )
