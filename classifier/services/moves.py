@@ -143,5 +143,5 @@ def move(
             reason=reason[:500],
         )
         if target in FINISHED_STATES:
-            note_finished(analysis_id)
+            note_finished([analysis_id])
     return True

@@ -32,6 +32,7 @@ from classifier.services.patients import FieldRuleError, broken_constraint
 from classifier.services.sealing import SealError, seal, unseal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from classifier.models import User
@@ -59,7 +60,7 @@ INSERT INTO classifier_webhookdelivery
 SELECT gen_random_uuid(), w.id, a.id, a.attempt, 'waiting', 0, clock_timestamp(), '[]',
   clock_timestamp()
 FROM classifier_analysis a JOIN classifier_webhook w ON w.clinic_id = a.clinic_id
-WHERE a.id = %(analysis)s AND w.ended_at IS NULL
+WHERE a.id = ANY(%(analyses)s::uuid[]) AND w.ended_at IS NULL
 ON CONFLICT DO NOTHING
 """
 
@@ -159,10 +160,12 @@ def send_again(*, delivery: WebhookDelivery, by: User) -> None:
     wake_sender()
 
 
-def note_finished(analysis_id: UUID) -> None:
-    """Write the messages that an analysis is finished; call it in the move's transaction."""
+def note_finished(analyses: Sequence[UUID]) -> None:
+    """Write the messages that analyses are finished; call it in the moves' transaction."""
+    if not analyses:
+        return
     with connection.cursor() as cursor:
-        cursor.execute(_NOTE, {"analysis": analysis_id})
+        cursor.execute(_NOTE, {"analyses": [str(pk) for pk in analyses]})
         written = cursor.rowcount
     if written:
         transaction.on_commit(wake_sender, robust=True)

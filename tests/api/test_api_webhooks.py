@@ -137,7 +137,8 @@ def test_what_is_written_and_what_is_not(cast: Cast, receiver: Receiver) -> None
     )
     assert not WebhookDelivery.objects.exists()
     done = finish(cast)
-    webhooks.note_finished(done.pk)
+    webhooks.note_finished([done.pk])
+    webhooks.note_finished([])
     assert WebhookDelivery.objects.get().analysis == done
     browser = cast.client_of(cast.administrator)
     browser.post(reverse("webhook_end", args=[webhook.pk]))
