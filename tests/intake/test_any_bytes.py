@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import struct
@@ -40,11 +41,34 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 # Small, so that a changed size field cannot make one example cost a second.
 LIMITS = Limits(max_bytes=2_000_000, max_pixels=1_000_000, min_side=16, max_side=4_000)
-SIGNATURES = [sound(kind)[:length] for kind in FORMATS for length in (4, 12, 32, 64)]
-SEEDS = [sound(kind) for kind in FORMATS] + [
-    carrier.make() for carrier in CARRIERS if "Exif" in carrier.name or "profile" in carrier.name
-]
-PARTS = [hostile.data[:2_000] for hostile in HOSTILE if len(hostile.data) < 100_000]
+
+
+# Made when they are first drawn from: every process that only collects these tests would make them.
+@functools.cache
+def signatures() -> list[bytes]:
+    """Return how files of every format begin."""
+    return [sound(kind)[:length] for kind in FORMATS for length in (4, 12, 32, 64)]
+
+
+@functools.cache
+def seeds() -> list[bytes]:
+    """Return sound files."""
+    facts = ("Exif", "profile")
+    return [sound(kind) for kind in FORMATS] + [
+        carrier.make() for carrier in CARRIERS if any(fact in carrier.name for fact in facts)
+    ]
+
+
+@functools.cache
+def parts() -> list[bytes]:
+    """Return sound files, and how hostile ones begin."""
+    small = [hostile.data for hostile in HOSTILE if len(hostile.data) < 100_000]
+    return seeds() + [data[:2_000] for data in small]
+
+
+def one_of(files: Callable[[], list[bytes]]) -> st.SearchStrategy[bytes]:
+    """Return a strategy that draws one of the files."""
+    return st.deferred(lambda: st.sampled_from(files()))
 
 
 def attempted(act: Callable[[], Result]) -> tuple[Result | None, ImageError | None]:
@@ -78,13 +102,13 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @EFFORT
-@given(st.sampled_from(SIGNATURES), st.binary(max_size=600))
+@given(one_of(signatures), st.binary(max_size=600))
 def test_any_bytes_behind_a_signature(signature: bytes, rest: bytes) -> None:
     assert_picture_or_refusal(signature + rest)
 
 
 @MORE_EFFORT
-@given(st.sampled_from(SEEDS), st.data())
+@given(one_of(seeds), st.data())
 def test_flipped_bits(seed: bytes, data: st.DataObject) -> None:
     changed = bytearray(seed)
     # Headers decide more than pixels do, so most flips go there.
@@ -97,7 +121,7 @@ def test_flipped_bits(seed: bytes, data: st.DataObject) -> None:
 
 @MORE_EFFORT
 @given(
-    st.sampled_from(SEEDS),
+    one_of(seeds),
     st.floats(0, 1),
     st.sampled_from(
         [b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x00\x00\x00\x01", b"\x80\x00"]
@@ -109,21 +133,19 @@ def test_fields_of_extreme_value(seed: bytes, where: float, value: bytes) -> Non
 
 
 @EFFORT
-@given(st.sampled_from(SEEDS), st.floats(0, 1))
+@given(one_of(seeds), st.floats(0, 1))
 def test_cut_anywhere(seed: bytes, where: float) -> None:
     assert_picture_or_refusal(seed[: int(where * len(seed))])
 
 
 @MORE_EFFORT
-@given(
-    st.sampled_from(SEEDS + PARTS), st.sampled_from(SEEDS + PARTS), st.floats(0, 1), st.floats(0, 1)
-)
+@given(one_of(parts), one_of(parts), st.floats(0, 1), st.floats(0, 1))
 def test_spliced(first: bytes, second: bytes, here: float, there: float) -> None:
     assert_picture_or_refusal(first[: int(here * len(first))] + second[int(there * len(second)) :])
 
 
 @EFFORT
-@given(st.sampled_from(SEEDS), st.floats(0, 1), st.floats(0, 1), st.integers(0, 4))
+@given(one_of(seeds), st.floats(0, 1), st.floats(0, 1), st.integers(0, 4))
 def test_a_stretch_lost_or_repeated(seed: bytes, start: float, length: float, times: int) -> None:
     first = int(start * len(seed))
     stretch = seed[first : first + int(length * 200)]

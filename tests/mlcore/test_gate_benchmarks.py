@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bench import outside, quality
+from bench import quality
 from mlcore.detectors import DETECTORS, Features
 from mlcore.drawing import draw_dermoscopy
 from mlcore.outside import Outsiders
@@ -47,12 +47,17 @@ def test_a_row_names_what_was_refused(lesion: Image.Image) -> None:
 
 
 def test_pictures_of_no_skin_are_of_many_kinds() -> None:
+    # It loads TensorFlow, which the processes that only collect this test shall not have to.
+    from bench import outside
+
     drawn = outside._drawn_elsewhere()
     assert len({picture.tobytes() for picture in drawn}) == len(drawn) == 24
     assert {picture.size for picture in drawn} == {(320, 240)}
 
 
 def test_every_detector_has_its_row() -> None:
+    from bench import outside
+
     rng = np.random.default_rng(1)
 
     def some(count: int, at: float) -> Features:

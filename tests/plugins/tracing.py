@@ -12,8 +12,6 @@ the database, whose migrations are not measured.
 
 from __future__ import annotations
 
-import importlib
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +38,6 @@ _UNTRACED = (
     "tests/web/test_page_flow.py::test_every_link",
     "tests/web/test_query_counts.py",
 )
-# They take longer to load than everything of ours, and none of them is measured.
-_LARGE = ("tensorflow", "keras", "playwright.sync_api")
 
 
 @contextmanager
@@ -77,16 +73,3 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
         return (yield)
     with untraced():
         return (yield)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Load what is large and not measured without a tracer, where the whole suite is collected."""
-    options = session.config.option
-    hands_out = getattr(options, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ
-    if Coverage.current() is not None and not hands_out and not options.file_or_dir:
-        # TensorFlow writes about the processor at every start otherwise.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with untraced():
-            for name in _LARGE:
-                importlib.import_module(name)
