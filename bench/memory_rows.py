@@ -1,4 +1,4 @@
-"""``python -m bench.memory_rows N``: queue so many analyses of a few drawn images.
+"""``python -m bench.memory_rows N [SEED]``: queue so many analyses of a few drawn images.
 
 Many rows share the files of a few: what is measured is the worker, not the disk.
 """
@@ -14,8 +14,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 _DRAWN = 16
 
 
-def main(count: int) -> None:
-    """Add rows to the installation that the environment names."""
+def main(count: int, seed: int = 5) -> None:
+    """Add rows to the installation that the environment names; another seed, other images."""
     django.setup()
     from classifier.choices import ActorKind, State  # noqa: PLC0415 - after django.setup()
     from classifier.models import Analysis, Image, Patient, Transition, User  # noqa: PLC0415 - same
@@ -31,7 +31,7 @@ def main(count: int) -> None:
             upload=SimpleUploadedFile("x.jpg", data, "image/jpeg"),
             modality=modality,
         ).image
-        for data, modality in _pictures()
+        for data, modality in _pictures(seed)
     ]
     names = [field.attname for field in Image._meta.concrete_fields]
     facts = [
@@ -41,7 +41,7 @@ def main(count: int) -> None:
     images = [
         Image(
             **facts[number % _DRAWN]
-            | {"original_sha256": hashlib.sha256(f"{number}".encode()).hexdigest()}
+            | {"original_sha256": hashlib.sha256(f"{seed}-{number}".encode()).hexdigest()}
         )
         for number in range(count - _DRAWN)
     ]
@@ -73,11 +73,11 @@ def main(count: int) -> None:
     )
 
 
-def _pictures() -> list[tuple[bytes, str]]:
+def _pictures(seed: int) -> list[tuple[bytes, str]]:
     from bench.chaos.uploads import drawn_uploads  # noqa: PLC0415 - only this process draws
 
-    return [(upload.data, upload.modality) for upload in drawn_uploads(_DRAWN, seed=5)]
+    return [(upload.data, upload.modality) for upload in drawn_uploads(_DRAWN, seed=seed)]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*(int(word) for word in sys.argv[1:3]))

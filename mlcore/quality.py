@@ -132,13 +132,13 @@ def measure(image: Picture) -> Quality:
     square = image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     luma: NDArray[np.float64] = np.asarray(square, dtype=np.float64) @ _LUMA
     low, high = np.percentile(luma, [5, 95])
-    down, right = np.gradient(luma)
+    slopes: list[NDArray[np.float64]] = list(np.gradient(luma))
     spread = float(luma.std())
     return Quality(
         spread=spread,
         high_luma=float(high),
         low_luma=float(low),
-        sharpness=_steepest(down, right) / max(spread, 1.0),
+        sharpness=_steepest(*slopes) / max(spread, 1.0),
         detail=_detail(luma),
         contrast=_contrast(image),
     )

@@ -19,6 +19,7 @@ from classifier.models import Analysis, Transition
 from classifier.services.webhooks import note_finished
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from classifier.models import User
@@ -144,4 +145,75 @@ def move(
         )
         if target in FINISHED_STATES:
             note_finished([analysis_id])
+    return True
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of many moves that happen together.
+
+    Attributes:
+        analysis_id: the row.
+        target: where it shall go.
+        attempt: the attempt the caller believes it to be at.
+        facts: other columns to set; the same ones in every step.
+    """
+
+    analysis_id: UUID
+    target: State
+    attempt: int
+    facts: dict[str, Any]
+
+
+def move_all(*, origin: State, steps: Sequence[Step], actor: Actor) -> bool:
+    """Move many analyses to final states in a few statements: all of them, or none.
+
+    Args:
+        origin: where the caller believes all of them to be.
+        steps: one for each row.
+        actor: who moves them.
+
+    Returns:
+        Whether they were moved; False means somebody was faster with one of them.
+
+    Raises:
+        IllegalMoveError: the table has no such move.
+    """
+    for target in {step.target for step in steps}:
+        check_move(origin, target, actor, "")
+        if target not in FINAL_STATES:
+            msg = f"{target.value} is not final; move such a row by itself."
+            raise IllegalMoveError(msg)
+    believed = {step.analysis_id: step.attempt for step in steps}
+    now = timezone.now()
+    with transaction.atomic():
+        # In one order everywhere, so that two of these never wait for each other.
+        held = Analysis.objects.select_for_update().filter(pk__in=believed, state=origin)
+        if dict(held.order_by("pk").values_list("pk", "attempt")) != believed:
+            return False
+        rows = [
+            Analysis(
+                pk=step.analysis_id,
+                state=step.target,
+                finished_at=now,
+                lease_until=None,
+                **step.facts,
+            )
+            for step in steps
+        ]
+        changed = {"state", "finished_at", "lease_until", *(key for s in steps for key in s.facts)}
+        Analysis.objects.bulk_update(rows, sorted(changed))
+        Transition.objects.bulk_create(
+            Transition(
+                analysis_id=step.analysis_id,
+                from_state=origin,
+                to_state=step.target,
+                attempt=step.attempt,
+                actor_kind=actor.kind,
+                actor=actor.user,
+                worker=actor.worker,
+            )
+            for step in steps
+        )
+        note_finished([step.analysis_id for step in steps if step.target in FINISHED_STATES])
     return True

@@ -8,21 +8,25 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from PIL import Image as Pillow
 
 from classifier.choices import ActorKind, Decision, State
 from classifier.models import Analysis, ModelVersion, Prediction
 from classifier.services import audit
+from classifier.services.answers import hold_no_longer_than_the_lease, rank_of, store_together
 from classifier.services.claims import (
     Claimed,
     attempts_left,
@@ -34,20 +38,31 @@ from classifier.services.model_versions import verified_release
 from classifier.services.moves import move
 from classifier.services.moves import worker as worker_actor
 from mlcore.bundle import ReleaseError
-from mlcore.labels import TRIAGE_ORDER, UNJUDGED_RANK
 from mlcore.predictor import Predictor
+from mlcore.quality import stored_quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
     from mlcore.predictor import Result
+    from mlcore.quality import Quality
 
 logger = logging.getLogger(__name__)
 
 # The loaded version of each label set: a switch to another lets go of the one before.
 _predictors: dict[str, tuple[UUID, Predictor]] = {}
 _predictors_lock = threading.Lock()
+# Those that run beside it, once there was more than a few rows to run.
+_more: dict[str, list[Predictor]] = {}
+_CORES = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+_LANES = min(2, _CORES or 1)
+_THREADS = max(1, (_CORES or 1) // _LANES)
+# From so many rows on they are shared out, and stored together.
+MANY = 4
+_MOST_TOGETHER = 8
+# On one core four at a time are as fast as eight, and need half the memory.
+_MOST_AT_ONCE = 4
 
 
 class InputFaultError(Exception):
@@ -67,6 +82,7 @@ class InputFaultError(Exception):
 class _Job:
     analysis: Analysis
     picture: Pillow.Image
+    quality: Quality | None
     read_ms: float
 
 
@@ -76,12 +92,30 @@ def predictor_for(version: ModelVersion) -> Predictor:
     Raises:
         ReleaseError: its files are missing or were changed.
     """
+    return _lanes_for(version, 1)[0]
+
+
+def _lanes_for(version: ModelVersion, count: int) -> list[Predictor]:
+    """Return predictors that run beside each other, each with its share of the cores.
+
+    Two that take a picture each are faster than one that shares a picture among two cores, and
+    while one decodes the other computes.
+
+    Raises:
+        ReleaseError: the version's files are missing or were changed.
+    """
     with _predictors_lock:
-        pk, predictor = _predictors.get(version.label_set, (None, None))
-        if predictor is None or pk != version.pk:
-            predictor = Predictor(verified_release(version), engine=settings.MLCORE_ENGINE)
-            _predictors[version.label_set] = (version.pk, predictor)
-        return predictor
+        pk, first = _predictors.get(version.label_set, (None, None))
+        if first is None or pk != version.pk:
+            first = Predictor(
+                verified_release(version), engine=settings.MLCORE_ENGINE, threads=_THREADS
+            )
+            _predictors[version.label_set] = (version.pk, first)
+            _more.pop(version.label_set, None)
+        more = _more.setdefault(version.label_set, [])
+        while len(more) < count - 1:
+            more.append(Predictor(first.release, engine=settings.MLCORE_ENGINE, threads=_THREADS))
+        return [first, *more[: count - 1]]
 
 
 def run_batch(*, worker: str) -> int:
@@ -105,7 +139,8 @@ def run_batch(*, worker: str) -> int:
     for analysis in analyses:
         analysis.attempt = claimed.attempts[analysis.pk]
     try:
-        _run(_read_all(analyses, worker), claimed, worker)
+        if len(analyses) < MANY or not _run_in_lanes(analyses, claimed, worker):
+            _run(_read_all(analyses, worker), claimed, worker)
     except SoftTimeLimitExceeded:
         # Where a row is done already, putting it back changes nothing.
         for analysis in analyses:
@@ -139,7 +174,64 @@ def _read(analysis: Analysis) -> _Job:
         raise InputFaultError("input_changed")
     # The file is our own lossless copy and its hash is right, so no gate is needed here.
     picture = Pillow.open(io.BytesIO(data), formats=["PNG"]).convert("RGB")
-    return _Job(analysis, picture, (time.perf_counter() - started) * 1000)
+    quality = stored_quality(picture)
+    return _Job(analysis, picture, quality, (time.perf_counter() - started) * 1000)
+
+
+def _run_in_lanes(analyses: Sequence[Analysis], claimed: Claimed, worker: str) -> bool:
+    """Read and run parts of a batch beside each other; store each while others are computed.
+
+    A part in which anything goes wrong is read and run again in turn, where each fault is told
+    apart and costs its own row only.
+
+    Returns:
+        False where the network cannot be loaded, and nothing was done.
+    """
+    version = claimed.model_version
+    try:
+        lanes = _lanes_for(version, _LANES)
+    except ReleaseError:
+        return False
+    size = min(_MOST_TOGETHER, -(-len(analyses) // len(lanes)))
+    parts = [analyses[i : i + size] for i in range(0, len(analyses), size)]
+    idle: SimpleQueue[Predictor] = SimpleQueue()
+    for lane in lanes:
+        idle.put(lane)
+
+    def read_and_run(part: Sequence[Analysis]) -> tuple[list[_Job], list[Result], float]:
+        lane = idle.get()
+        try:
+            jobs = [_read(analysis) for analysis in part]
+            started = time.perf_counter()
+            results = _predict(lane, jobs)
+            return jobs, results, (time.perf_counter() - started) * 1000 / len(jobs)
+        finally:
+            idle.put(lane)
+
+    pool = ThreadPoolExecutor(len(lanes), thread_name_prefix="lane")
+    try:
+        for part, future in [(part, pool.submit(read_and_run, part)) for part in parts]:
+            try:
+                jobs, results, network_ms = future.result()
+            except SoftTimeLimitExceeded:
+                raise
+            except Exception:  # whatever it is, it is met again and handled in turn
+                logger.info("A part of %d rows is run in turn.", len(part), exc_info=True)
+                _run(_read_all(part, worker), claimed, worker)
+            else:
+                _complete_all(jobs, results, lanes[0], version, worker, network_ms)
+    finally:
+        # A batch that took too long does not wait for what nobody will ask for.
+        pool.shutdown(wait=False, cancel_futures=True)
+    return True
+
+
+def _predict(predictor: Predictor, jobs: Sequence[_Job]) -> list[Result]:
+    results: list[Result] = []
+    for i in range(0, len(jobs), _MOST_AT_ONCE):
+        part = jobs[i : i + _MOST_AT_ONCE]
+        results += predictor.predict([job.picture for job in part], [job.quality for job in part])
+    return results
 
 
 def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
@@ -149,7 +241,7 @@ def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
     started = time.perf_counter()
     try:
         predictor = predictor_for(claimed.model_version)
-        results = predictor.predict([job.picture for job in jobs])
+        results = _predict(predictor, jobs)
     except SoftTimeLimitExceeded:
         raise
     except ReleaseError:
@@ -166,8 +258,35 @@ def _run(jobs: Sequence[_Job], claimed: Claimed, worker: str) -> None:
             _try_later(jobs[0].analysis, worker, "network_error")
         return
     network_ms = (time.perf_counter() - started) * 1000 / len(jobs)
+    _complete_all(jobs, results, predictor, claimed.model_version, worker, network_ms)
+
+
+def _complete_all(
+    jobs: Sequence[_Job],
+    results: Sequence[Result],
+    predictor: Predictor,
+    version: ModelVersion,
+    worker: str,
+    network_ms: float,
+) -> None:
+    """Store many results together; where one of them does not fit, each by itself."""
+    if len(jobs) >= MANY:
+        try:
+            if store_together(
+                [
+                    (job.analysis, _row(job.analysis, result, predictor, version, timings))
+                    for job, result in zip(jobs, results, strict=True)
+                    for timings in [_timings(job, network_ms)]
+                ],
+                worker=worker,
+            ):
+                return
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # whatever the database raises, it is met again and handled in turn
+            logger.info("%d results are stored one by one.", len(jobs), exc_info=True)
     for job, result in zip(jobs, results, strict=True):
-        _complete_or_put_back(job, result, predictor, claimed.model_version, worker, network_ms)
+        _complete_or_put_back(job, result, predictor, version, worker, network_ms)
 
 
 def _complete_or_put_back(
@@ -198,14 +317,9 @@ def _complete(
     network_ms: float,
 ) -> None:
     analysis = job.analysis
-    waited = (analysis.started_at or timezone.now()) - analysis.created_at
-    timings = {
-        "queue": round(waited.total_seconds() * 1000, 1),
-        "read": round(job.read_ms, 1),
-        "network": round(network_ms, 1),
-    }
+    timings = _timings(job, network_ms)
     with transaction.atomic():
-        _hold_no_longer_than_the_lease()
+        hold_no_longer_than_the_lease()
         prediction = _store(analysis, result, predictor, version, timings)
         rejected = prediction.decision == Decision.REJECTED
         done = move(
@@ -217,7 +331,7 @@ def _complete(
             prediction=prediction,
             decision=prediction.decision,
             top_label=prediction.top_label,
-            triage_rank=_rank(prediction),
+            triage_rank=rank_of(prediction),
         )
         if done:
             # What it says stays out: who reads the trail may still have to read the image.
@@ -237,17 +351,13 @@ def _complete(
         logger.warning("A stale result of %s was dropped.", analysis.pk)
 
 
-def _hold_no_longer_than_the_lease() -> None:
-    """Let the database end this transaction if the process freezes in it.
-
-    A suspended machine would hold the row, and the place of the result, for as long as it sleeps:
-    neither the sweep nor another worker could get past it.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET LOCAL idle_in_transaction_session_timeout = %s",
-            [settings.ANALYSIS_LEASE_SECONDS * 1000],
-        )
+def _timings(job: _Job, network_ms: float) -> dict[str, float]:
+    waited = (job.analysis.started_at or timezone.now()) - job.analysis.created_at
+    return {
+        "queue": round(waited.total_seconds() * 1000, 1),
+        "read": round(job.read_ms, 1),
+        "network": round(network_ms, 1),
+    }
 
 
 def _store(
@@ -258,7 +368,19 @@ def _store(
     timings: dict[str, float],
 ) -> Prediction:
     """Insert the result unless this version has judged this image before; return what is stored."""
-    row = Prediction(
+    row = _row(analysis, result, predictor, version, timings)
+    Prediction.objects.bulk_create([row], ignore_conflicts=True)
+    return Prediction.objects.get(image_id=analysis.image_id, model_version=version)
+
+
+def _row(
+    analysis: Analysis,
+    result: Result,
+    predictor: Predictor,
+    version: ModelVersion,
+    timings: dict[str, float],
+) -> Prediction:
+    return Prediction(
         clinic_id=analysis.clinic_id,
         image_id=analysis.image_id,
         model_version=version,
@@ -276,8 +398,6 @@ def _store(
         attempt=analysis.attempt,
         timings_ms=timings,
     )
-    Prediction.objects.bulk_create([row], ignore_conflicts=True)
-    return Prediction.objects.get(image_id=analysis.image_id, model_version=version)
 
 
 def _map_facts(result: Result, key: str) -> dict[str, Any]:
@@ -285,16 +405,8 @@ def _map_facts(result: Result, key: str) -> dict[str, Any]:
     return {
         "height": values.shape[0],
         "width": values.shape[1],
-        "values": [int(value) for value in values.ravel()],
+        "values": values.ravel().tolist(),
     }
-
-
-def _rank(prediction: Prediction) -> int:
-    rank = TRIAGE_ORDER.index(prediction.triage_group)
-    if prediction.decision == Decision.ANSWER:
-        return rank
-    # What the network could not judge must not sink to the end of the worklist.
-    return min(rank, UNJUDGED_RANK)
 
 
 def _try_later(analysis: Analysis, worker: str, code: str) -> None:

@@ -99,7 +99,12 @@ def encode_network_source(image: Picture) -> bytes:
     rows[:, 1:] = pixels.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     said = f"{QUALITY_KEY}\0{measure(image).written()}".encode("latin-1")
-    parts = ((b"IHDR", header), (b"tEXt", said), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b""))
+    parts = (
+        (b"IHDR", header),
+        (b"tEXt", said),
+        (b"IDAT", zlib.compress(rows.tobytes(), 0)),
+        (b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts)
 
 

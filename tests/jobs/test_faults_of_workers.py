@@ -115,12 +115,13 @@ def test_a_picture_that_kills_workers_is_failed_after_the_cap_and_blocks_nobody(
             later.append(make_due(cast, waited=0))
             let_lease_run_out(*Analysis.objects.filter(state=State.RUNNING))
             sweep_lost_leases()
-    # It took its neighbours with it once; from then on it was run alone.
+    # It took those of its own part with it once; from then on it was run alone.
     assert deaths == settings.ANALYSIS_MAX_ATTEMPTS == 3
     failed = again(bad)
     assert (failed.state, failed.failure_code, failed.attempt) == (State.FAILED, "worker_lost", 3)
     assert len(failed.failure_reference) == 8
-    assert {(again(row).state, again(row).attempt) for row in sound} == {(State.SUCCEEDED, 2)}
+    assert {again(row).state for row in sound} == {State.SUCCEEDED}
+    assert {again(row).attempt for row in sound} <= {1, 2}
     assert {(again(row).state, again(row).attempt) for row in later} == {(State.SUCCEEDED, 1)}
 
 

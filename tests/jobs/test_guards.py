@@ -180,8 +180,8 @@ def test_what_the_network_could_not_judge_does_not_sink_to_the_end(
     analysis = make_due(cast)
     predict = Predictor.predict
 
-    def unsure(predictor: Predictor, pictures: Any) -> Any:
-        results = predict(predictor, pictures)
+    def unsure(predictor: Predictor, pictures: Any, *rest: Any) -> Any:
+        results = predict(predictor, pictures, *rest)
         harmless = TRIAGE_ORDER[-1]
         return [replace(r, decision="cannot_say", triage_group=harmless) for r in results]
 
