@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from skinapp import logs
 from skinapp.settings.env import env, optional_secret, secret, secrets_of, with_password
+from skinapp.settings.limits import *  # noqa: F403 - a part of these settings
+from skinapp.settings.signing_in import *  # noqa: F403 - likewise
 
 # Lets ``ModelAdmin[Patient]`` and its like be written at run time as type checkers read them.
 django_stubs_ext.monkeypatch()
@@ -219,69 +221,11 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 10
 # Touched by the worker and by beat, each in its own container; skinapp.probe looks at its age.
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")
 
-# --- Signing in --------------------------------------------------------------------------------
+# --- Secrets -------------------------------------------------------------------------------------
 
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {
-        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
-        "OPTIONS": {"min_length": 12},
-    },
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-]
-LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "worklist"
-ACCOUNT_ADAPTER = "classifier.accounts.ClosedSignupAdapter"
-ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_LOGIN_METHODS = {"email"}
-ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
-ACCOUNT_LOGOUT_ON_GET = False
-ACCOUNT_SESSION_REMEMBER = False
-ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
-ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-ACCOUNT_RATE_LIMITS = {
-    "login": "30/m/ip",
-    "login_failed": "10/m/ip,5/5m/key",
-    "reset_password": "20/m/ip,5/m/key",
-    "reauthenticate": "10/m/user",
-    "change_password": "5/m/user",
-    "break_glass": "5/h/user",
-}
-# allauth counts attempts by address: how many proxies stand in front says which one to believe.
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
-MFA_ADAPTER = "classifier.accounts.SealingAdapter"
-MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
-MFA_TOTP_ISSUER = "Skinapp"
-# Asking for a letter makes an address that nobody confirmed: a stranger could keep somebody from
-# setting up a second factor. Accounts are made by administrators, who know the address.
-MFA_ALLOW_UNVERIFIED_EMAIL = True
-MFA_FORMS = {
-    "add_webauthn": "classifier.forms.security_keys.AddKeyForm",
-    "edit_webauthn": "classifier.forms.security_keys.RenameKeyForm",
-    "authenticate_webauthn": "classifier.forms.security_keys.SecondStepKeyForm",
-    "reauthenticate_webauthn": "classifier.forms.security_keys.ConfirmingKeyForm",
-}
-# Asked of whoever may enter the admin panel; a clinic may ask it of everybody who works there.
-SECOND_FACTOR_FOR_STAFF = True
 # Seal the secrets of second factors, newest first; without any, SECRET_KEY and its fallbacks do.
 MFA_KEYS = secrets_of("MFA_KEYS")
 SECRET_KEY_FALLBACKS = secrets_of("SECRET_KEY_FALLBACKS")
-# How long somebody without a right to a patient may read the record in an emergency.
-BREAK_GLASS_MINUTES = env.int("BREAK_GLASS_MINUTES", default=60)
-# How long the address of a picture works after the page that holds it was made.
-IMAGE_LINK_MINUTES = env.int("IMAGE_LINK_MINUTES", default=15)
 
 # --- Security headers --------------------------------------------------------------------------
 
@@ -353,34 +297,6 @@ FILE_UPLOAD_HANDLERS = [
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 
-# --- Intake limits (shown on the upload form) --------------------------------------------------
-
-INTAKE_MAX_BYTES = env.int("INTAKE_MAX_BYTES", default=25 * 1024 * 1024)
-INTAKE_MAX_PIXELS = env.int("INTAKE_MAX_PIXELS", default=64_000_000)
-INTAKE_MIN_SIDE = env.int("INTAKE_MIN_SIDE", default=64)
-INTAKE_MAX_SIDE = env.int("INTAKE_MAX_SIDE", default=20_000)
-INTAKE_MAX_FILES = env.int("INTAKE_MAX_FILES", default=12)
-# Pictures are decoded in processes of their own (classifier/intake/decoders.py): so many for each
-# web process, so much memory beyond what they hold empty, so much time for one picture
-# (python -m bench decoders measures what pictures need).
-INTAKE_DECODERS = env.int("INTAKE_DECODERS", default=2)
-INTAKE_DECODE_MEMORY = env.int("INTAKE_DECODE_MEMORY", default=1024**3)
-INTAKE_DECODE_SECONDS = env.int("INTAKE_DECODE_SECONDS", default=20)
-INTAKE_DECODE_WALL_SECONDS = env.float("INTAKE_DECODE_WALL_SECONDS", default=120)
-# Then it makes room for a fresh one, in case a decoder loses memory.
-INTAKE_DECODER_PICTURES = env.int("INTAKE_DECODER_PICTURES", default=1_000)
-# One request may carry the allowed number of images; the body is refused by its declared length.
-REQUEST_MAX_BYTES = env.int("REQUEST_MAX_BYTES", default=INTAKE_MAX_BYTES * 4 + 1024 * 1024)
-# What one person may send: far above what anybody photographs, and below what fills a disk.
-UPLOAD_REQUESTS_PER_MINUTE = env.int("UPLOAD_REQUESTS_PER_MINUTE", default=60)
-UPLOAD_BYTES_PER_HOUR = env.int("UPLOAD_BYTES_PER_HOUR", default=4 * 1024**3)
-# What one token may ask; a program that asks every second whether an answer is there needs 60.
-API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=300)
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-# Above the form's own limit, so that one file too many gets the form's sentence and not a bare 400.
-DATA_UPLOAD_MAX_NUMBER_FILES = INTAKE_MAX_FILES + 100
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
-
 # --- Webhooks ----------------------------------------------------------------------------------
 
 # Networks inside that a clinic's webhooks may be sent to (10.20.0.0/16, say); without any only
@@ -389,19 +305,8 @@ WEBHOOK_NETWORKS = env.list("WEBHOOK_NETWORKS", default=[])
 # The hospital's own certificate authority, beside which no other is trusted.
 WEBHOOK_CA_FILE = env.str("WEBHOOK_CA_FILE", default="")
 
-# --- The analysis job --------------------------------------------------------------------------
+# --- The networks --------------------------------------------------------------------------------
 
-ANALYSIS_BATCH_SIZE = env.int("ANALYSIS_BATCH_SIZE", default=8)
-ANALYSIS_LEASE_SECONDS = env.int("ANALYSIS_LEASE_SECONDS", default=150)
-ANALYSIS_MAX_ATTEMPTS = env.int("ANALYSIS_MAX_ATTEMPTS", default=3)
-# Waiting time before the second, third, ... attempt after a transient fault, in seconds.
-ANALYSIS_BACKOFF_SECONDS = env.list("ANALYSIS_BACKOFF_SECONDS", cast=int, default=[2, 10, 60])
-# The oldest waiting analysis may be this old before /readyz and the pages raise the alarm.
-ANALYSIS_QUEUE_ALARM_SECONDS = env.int("ANALYSIS_QUEUE_ALARM_SECONDS", default=300)
-# From this hour on (by TIME_ZONE) every file, row, state and release is checked, once a day ...
-INTEGRITY_HOUR = env.int("INTEGRITY_HOUR", default=2)
-# ... and files that no row names are removed, but for those of uploads that may be under way.
-INTEGRITY_GRACE_HOURS = env.float("INTEGRITY_GRACE_HOURS", default=24.0)
 MLCORE_ENGINE = env.str("MLCORE_ENGINE", default="litert")
 MLCORE_RELEASES = env.path("MLCORE_RELEASES", default=str(BASE_DIR / "mlcore" / "releases"))()
 

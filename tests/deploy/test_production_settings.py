@@ -47,6 +47,9 @@ BUCKET = {
 }
 NAMES = [*WHOLE, *PASSWORDS, *BUCKET, "SECRET_KEY_FALLBACKS"]
 
+# The files that read the environment.
+PARTS = ("base", "limits", "signing_in")
+
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,12 +63,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read_settings() -> dict[str, Any]:
     """Read the settings as a process of its own would; those of this process stay as they are."""
-    kept = sys.modules.pop("skinapp.settings.base")
+    kept = {part: sys.modules.pop(f"skinapp.settings.{part}") for part in PARTS}
     try:
         return runpy.run_module("skinapp.settings.production")
     finally:
-        sys.modules["skinapp.settings.base"] = kept
-        vars(sys.modules["skinapp.settings"])["base"] = kept
+        for part, module in kept.items():
+            sys.modules[f"skinapp.settings.{part}"] = module
+            vars(sys.modules["skinapp.settings"])[part] = module
 
 
 def part(monkeypatch: pytest.MonkeyPatch, folder: Path, **passwords: str) -> dict[str, Path]:
