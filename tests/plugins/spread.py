@@ -2,7 +2,11 @@
 
 A file stays together, because its module-wide fixtures are made once a process. Whatever starts
 real installations, workers or a browser goes to one process, one after the other, and goes first:
-it is the longest part, and the others fill up the rest.
+it is the longest part, and the others fill up the rest. What builds networks goes to one process as
+well and shares the release that it makes.
+
+There is one process more than there are cores, because whoever watches installations waits for half
+of the time.
 """
 
 from __future__ import annotations
@@ -26,21 +30,40 @@ _PROCESSES = (
     "tests/runtime/test_installation.py",
     "tests/runtime/test_slow_clients.py",
 )
+# They load TensorFlow and share what ``tests/mlcore/conftest.py`` makes once a process.
+_NETWORKS = (
+    "tests/mlcore/test_command_line.py",
+    "tests/mlcore/test_cross_validation.py",
+    "tests/mlcore/test_frozen_stages.py",
+    "tests/mlcore/test_gate_benchmarks.py",
+    "tests/mlcore/test_gated_release.py",
+    "tests/mlcore/test_litert_batches.py",
+    "tests/mlcore/test_networks.py",
+    "tests/mlcore/test_predictor.py",
+    "tests/mlcore/test_release_making.py",
+    "tests/mlcore/test_stored_quality.py",
+    "tests/mlcore/test_training_loop.py",
+)
+_FIRST = (*_PROCESSES, *_NETWORKS)
 
 
 class Spread(LoadFileScheduling):  # type: ignore[misc]  # a class without types
-    """Hands out whole files, and those that start real processes as if they were one file."""
+    """Hands out whole files, and those of the two lists as if each list were one file."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(_PROCESSES):
             return "processes"
+        if nodeid.startswith(_NETWORKS):
+            return "networks"
         return str(super()._split_scope(nodeid))
 
 
+# Before xdist's own, which counts the cores.
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one process for each core that this process may use, at most four."""
+    """Return one process more than there are cores for this one, at most four."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, MOST_PROCESSES)
+    return min((cores or 1) + 1, MOST_PROCESSES)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
@@ -52,10 +75,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what starts processes first, and what shares an installation together."""
+    """Put what starts processes first, then networks, and what shares something together."""
     items.sort(key=_place)
 
 
 def _place(item: pytest.Item) -> int:
-    places = [n for n, start in enumerate(_PROCESSES) if item.nodeid.startswith(start)]
-    return places[0] if places else len(_PROCESSES)
+    places = [n for n, start in enumerate(_FIRST) if item.nodeid.startswith(start)]
+    return places[0] if places else len(_FIRST)
