@@ -173,7 +173,9 @@ def test_the_example_names_every_variable_and_holds_no_secret() -> None:
     assert empty == {name for name, required in wanted.items() if required} == set(ENVIRONMENT)
     stored = compose.variables(compose.OBJECT_STORE)
     assert {name for name, required in stored.items() if required} == set(BUCKET)
-    more = {name for name, required in wanted.items() if not required} | set(stored)
+    sending = compose.variables(compose.WEBHOOKS)
+    assert not any(sending.values())
+    more = {name for name, required in wanted.items() if not required} | set(stored) | set(sending)
     assert optional == more | {"COMPOSE_FILE"}
 
 
