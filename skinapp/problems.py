@@ -42,13 +42,20 @@ class ProblemMiddleware:
         if response.headers.get("Content-Type") == MEDIA_TYPE:
             facts = json.loads(response.content)
         else:
-            facts = _facts(response.status_code)
+            facts = _facts(response.status_code) | _said(response)
         body = json.dumps(facts | {"reference": current_reference.get()})
         answer = HttpResponse(body, status=response.status_code, content_type=MEDIA_TYPE)
         for name, value in response.headers.items():
             if name not in _OF_THE_BODY:
                 answer.headers[name] = value
         return answer
+
+
+def _said(response: HttpResponse) -> dict[str, str]:
+    """Return the sentence of an answer in plain words."""
+    if not response.headers.get("Content-Type", "").startswith("text/plain"):
+        return {}
+    return {"detail": response.content.decode()}
 
 
 def _facts(status: int) -> dict[str, Any]:

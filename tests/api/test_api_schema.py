@@ -94,7 +94,7 @@ def _one_connection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_one_connection")
-@pytest.mark.timeout(SECONDS + 170)
+@pytest.mark.timeout(SECONDS + 500)
 def test_schemathesis_finds_nothing(
     cast: Cast, settings: SettingsWrapper, record_property: Any
 ) -> None:

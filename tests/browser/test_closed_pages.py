@@ -32,6 +32,9 @@ NO_PAGE = {
     *("account_email", "admin:view_on_site", "mfa_download_recovery_codes"),  # shut, or a file
     *("account_confirm_email", "account_confirm_login_code", "account_set_password"),  # lead on
     *("account_email_verification_sent", "mfa_reauthenticate", "admin:login"),
+    *("token_revoke", "webhook_end", "webhook_again"),  # taken by POST
+    "api_schema",
+    *(name for name, _pattern in cells.walk() if name.startswith("api:")),  # for programs
 }
 # Of whoever has a key: test_security_keys.py looks at them.
 OF_A_KEY = {

@@ -49,7 +49,8 @@ def judged(answer: Any) -> str:
     """Return what is wrong with the answer to a request of a hostile kind, or nothing."""
     if answer.status_code != 400:
         return fault(answer) or str(answer.status_code)
-    said: str = answer.content.decode()
+    program = answer["Content-Type"] == "application/problem+json"
+    said: str = answer.json()["detail"] if program else answer.content.decode()
     if said not in {CHARACTER_SET, UNREADABLE}:
         return said[:100]
     return "" if answer["X-Reference"] and "Content-Security-Policy" in answer else "a bare answer"
