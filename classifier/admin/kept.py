@@ -83,9 +83,10 @@ class ErasureAdmin(ReadOnlyAdmin[Erasure]):
     ) -> tuple[QuerySet[Erasure], bool]:
         """Look for the whole key of a patient."""
         del request
-        return (
-            queryset.filter(patient_key=as_key(search_term)) if search_term else queryset
-        ), False
+        if not search_term:
+            return queryset, False
+        key = as_key(search_term)
+        return (queryset.none() if key is None else queryset.filter(patient_key=key)), False
 
 
 @admin.register(BreakGlass)
