@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _EMAIL = "clinician@demo.example"
 _POLL_SECONDS = 0.02
+# A page that waits asks about twice a second.
+_CROWD_POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
 _SIGNED_IN = 5
 
@@ -85,7 +87,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
     Returns:
         ``idle`` by modality and ``crowd``, each with ``posted`` and ``answered`` (p50 and p95 in
-        milliseconds) and ``per_s``; ``pages`` (p95 in milliseconds ``idle`` and ``saturated``); and
+        milliseconds) and ``per_s``; ``pages`` (p95 in milliseconds ``idle`` and ``crowded``); and
         ``flask`` (``per_s``, p50 and p95), or ``flask_missing``.
     """
     uploads, crowd = (10, 20) if quick else (40, 50)
@@ -106,21 +108,23 @@ def measure(*, quick: bool) -> dict[str, Any]:
             alone = _pages(clinician, 20)
             everybody = [_Clinician(site) for _ in range(_SIGNED_IN)]
             pictures = [_picture("dermoscopy", 2_000 + seed) for seed in range(crowd)]
-            began = time.perf_counter()
             with ThreadPoolExecutor(crowd) as pool:
                 sent = [
                     pool.submit(_upload, everybody[n % _SIGNED_IN], patient, picture, "dermoscopy")
                     for n, picture in enumerate(pictures)
                 ]
-                beside = _pages(clinician, 20)
-                crowded = _told([one.result() for one in sent])
-            crowded["per_s"] = round(crowd / (time.perf_counter() - began), 2)
+                beside = _pages(clinician, 10)
+                times = [one.result() for one in sent]
+            # All began at once, so the last answer ends it.
+            crowded = _told(times) | {
+                "per_s": round(crowd / max(answered / 1e3 for _, answered in times), 2)
+            }
     found: dict[str, Any] = {
         "uploads": uploads,
         "crowd_size": crowd,
         "idle": idle,
         "crowd": crowded,
-        "pages": {"idle": alone, "saturated": beside},
+        "pages": {"idle": alone, "crowded": beside},
     }
     try:
         found["flask"] = measure_prototype(pictures, senders=min(crowd, 8))
@@ -154,7 +158,6 @@ def values(found: Mapping[str, Any]) -> dict[str, float]:
     """Return the values of the targets: of the modality that does worse."""
     told = {
         "answer": max(one["answered"][1] for one in found["idle"].values()),
-        "saturated": found["pages"]["saturated"] / found["pages"]["idle"],
     }
     if "flask" in found:
         told["flask"] = found["crowd"]["per_s"] / found["flask"]["per_s"]
@@ -184,8 +187,8 @@ def render(found: Mapping[str, Any]) -> str:
         ),
         "",
         (
-            "Worklist and history while these are worked off: p95 "
-            f"{found['pages']['saturated']:.0f} ms, idle {found['pages']['idle']:.0f} ms."
+            "Worklist and history while these are sent and worked off: p95 "
+            f"{found['pages']['crowded']:.0f} ms, idle {found['pages']['idle']:.0f} ms."
         ),
         "",
     ]
@@ -230,7 +233,11 @@ def _picture(modality: str, seed: int) -> bytes:
 
 
 def _upload(
-    clinician: _Clinician, patient: str, picture: bytes, modality: str
+    clinician: _Clinician,
+    patient: str,
+    picture: bytes,
+    modality: str,
+    poll: float = _POLL_SECONDS,
 ) -> tuple[float, float]:
     """Return milliseconds until the form was answered, and until the answer was there."""
     began = time.perf_counter()
@@ -244,5 +251,5 @@ def _upload(
         if time.monotonic() > deadline:
             msg = "The worker does not answer."
             raise RuntimeError(msg)
-        time.sleep(_POLL_SECONDS)
+        time.sleep(poll)
     return (posted - began) * 1e3, (time.perf_counter() - began) * 1e3
