@@ -29,7 +29,7 @@ _UNTRACED = (
     "tests/mlcore/test_frozen_stages.py::test_a_network_thaws",
     "tests/mlcore/test_frozen_stages.py::test_outputs_are_worked_out_once",
     "tests/mlcore/test_training_loop.py::test_a_stopped_run",
-    "tests/security/test_every_address",
+    "tests/security/test_every_address.py",
     "tests/security/test_hostile_requests.py",
     "tests/security/test_hostile_values.py",
     "tests/web/test_blinding.py::test_no_word_of_an_answer",
