@@ -115,6 +115,25 @@ class ConsentUse(models.TextChoices):
     TRAINING = "training", _("Training of networks")
 
 
+class ImportState(models.TextChoices):
+    """Where an import of old images stands."""
+
+    CHECKING = "checking", _("Being looked through")
+    CHECKED = "checked", _("Looked through")
+    RUNNING = "running", _("Being taken in")
+    FINISHED = "finished", _("Finished")
+
+
+class RowState(models.TextChoices):
+    """What becomes, or became, of one line of an import."""
+
+    NEW = "new", _("Not looked at yet")
+    READY = "ready", _("Will be added")
+    KNOWN = "known", _("In the record already")
+    REFUSED = "refused", _("Refused")
+    DONE = "done", _("Added")
+
+
 class ActorKind(models.TextChoices):
     """Who moved an analysis or did something worth recording."""
 

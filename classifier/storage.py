@@ -8,7 +8,7 @@ from django.core.files.storage import FileSystemStorage
 from django.utils.deconstruct import deconstructible
 
 if TYPE_CHECKING:
-    from classifier.models import Image
+    from classifier.models import Image, ImportRun
 
 
 class PrivateNames:
@@ -62,6 +62,11 @@ def display_path(image: Image, _filename: str) -> str:
 def thumbnail_path(image: Image, _filename: str) -> str:
     """Return the thumbnail's name."""
     return _path(image, "thumbnail", "jpg")
+
+
+def archive_path(run: ImportRun, _filename: str) -> str:
+    """Return the name of an import's archive, which the integrity check does not look for."""
+    return f"imports/{run.pk}.zip"
 
 
 def network_source_path(image: Image, _filename: str) -> str:

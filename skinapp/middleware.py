@@ -15,7 +15,7 @@ from skinapp.logs import reference as current_reference
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _MOST_DIGITS = 18
 # The pages that take files, and with them the API's operation that takes one.
-PAGES_WITH_FILES = frozenset({"image_upload", "analysis_new"})
+PAGES_WITH_FILES = frozenset({"image_upload", "analysis_new", "import_list"})
 TAKE_FILES = PAGES_WITH_FILES | {"api:image_upload"}
 
 

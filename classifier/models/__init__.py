@@ -5,6 +5,7 @@ from classifier.models.audit import AuditEvent, AuditLink, AuditPending
 from classifier.models.break_glass import BreakGlass
 from classifier.models.consent import Consent, Erasure
 from classifier.models.images import Image
+from classifier.models.imports import ImportRow, ImportRun
 from classifier.models.integrity import IntegrityRun
 from classifier.models.patients import Lesion, Patient
 from classifier.models.people import Clinic, Membership, User
@@ -25,6 +26,8 @@ __all__ = [
     "Consent",
     "Erasure",
     "Image",
+    "ImportRow",
+    "ImportRun",
     "IntegrityRun",
     "LabelSet",
     "Lesion",

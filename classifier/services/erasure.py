@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -19,6 +20,7 @@ from classifier.models import (
     Consent,
     Erasure,
     Image,
+    ImportRow,
     Lesion,
     Patient,
     Prediction,
@@ -140,6 +142,14 @@ def rows_of(patient: Patient) -> list[QuerySet[Any]]:
         Reading.objects.filter(analysis__in=analyses),
         WebhookDelivery.objects.filter(analysis__in=analyses),
         SentOnce.objects.filter(patient=patient),
+        # Lines that were refused name a patient by number only.
+        ImportRow.objects.filter(
+            Q(patient=patient)
+            | Q(
+                run__clinic=patient.clinic_id,
+                facts__patient_number=patient.record_number,
+            )
+        ),
         Review.objects.filter(analysis__in=analyses),
         analyses,
         Prediction.objects.filter(image__in=images),

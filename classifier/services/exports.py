@@ -20,6 +20,7 @@ from classifier.models import (
     Clinic,
     Consent,
     Image,
+    ImportRow,
     Lesion,
     Patient,
     Prediction,
@@ -103,6 +104,7 @@ def _record(patient: Patient) -> dict[str, Any]:
         "reviews": Review.objects.filter(analysis__in=analyses),
         "consents": Consent.objects.filter(patient=patient),
         "emergency_accesses": BreakGlass.objects.filter(patient=patient),
+        "import_rows": ImportRow.objects.filter(patient=patient),
         "audit": AuditEvent.objects.filter(patient_key=patient.pk),
     }
     whose: dict[str, dict[str, Any]] = {

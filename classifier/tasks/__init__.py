@@ -1,6 +1,7 @@
 """Celery tasks: nudges without content. The rows in PostgreSQL are the work."""
 
 from classifier.tasks.analysis import run_analyses_task, sweep_analyses_task
+from classifier.tasks.imports import run_imports_task
 from classifier.tasks.maintenance import check_integrity_task, clear_sessions_task
 from classifier.tasks.records import finish_erasures_task, seal_audit_task, verify_audit_task
 from classifier.tasks.webhooks import forget_requests_task, send_webhooks_task
@@ -11,6 +12,7 @@ __all__ = [
     "finish_erasures_task",
     "forget_requests_task",
     "run_analyses_task",
+    "run_imports_task",
     "seal_audit_task",
     "send_webhooks_task",
     "sweep_analyses_task",

@@ -209,6 +209,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "classifier.tasks.webhooks.forget_requests_task",
         "schedule": crontab(minute="47"),
     },
+    "run-imports": {
+        "task": "classifier.tasks.imports.run_imports_task",
+        # Whatever message was lost, and what is too old to be kept.
+        "schedule": 60.0,
+        "options": {"expires": 50},
+    },
     "clear-sessions": {
         "task": "classifier.tasks.maintenance.clear_sessions_task",
         # By the clock: a beat that is started anew every few hours would never reach an interval.
@@ -326,6 +332,10 @@ EXCHANGE_SNOMED = env.bool("EXCHANGE_SNOMED", default=False)
 # (Latin, Greek, Cyrillic) does not hold.
 EXCHANGE_FONTS = env.list("EXCHANGE_FONTS", default=[])
 EXCHANGE_FONT_NAMES = env.list("EXCHANGE_FONT_NAMES", default=[])
+# Lines of an import's table, entries of its archive, and days until what it holds is forgotten.
+IMPORT_MAX_ROWS = env.int("IMPORT_MAX_ROWS", default=5_000)
+IMPORT_MAX_ENTRIES = env.int("IMPORT_MAX_ENTRIES", default=20_000)
+IMPORT_KEEP_DAYS = env.int("IMPORT_KEEP_DAYS", default=30)
 
 # --- Mail, logs --------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ApiToken,
         BreakGlass,
         Image,
+        ImportRun,
         ModelVersion,
         Patient,
         User,
@@ -110,6 +111,7 @@ class Things:
     token: ApiToken
     webhook: Webhook
     delivery: WebhookDelivery
+    import_run: ImportRun
 
 
 def walk(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

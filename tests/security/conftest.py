@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from classifier.choices import DeliveryState
-from classifier.models import ApiToken, BreakGlass, Webhook, WebhookDelivery
+from classifier.models import ApiToken, BreakGlass, ImportRun, Webhook, WebhookDelivery
 from classifier.services.sealing import seal
 from tests import factories
 from tests.security.cells import Things
@@ -70,6 +70,9 @@ def things(cast: Cast) -> Things:
             created_at=now,
         ),
         model_version=factories.make_model_version(),
+        import_run=ImportRun.objects.create(
+            clinic=cast.clinic, created_by=cast.administrator, source_sha256="0" * 64
+        ),
         access=BreakGlass.objects.create(
             user=holder,
             clinic=cast.clinic,

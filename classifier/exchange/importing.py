@@ -1,0 +1,306 @@
+"""Importing a clinic's old images: look every line through first, then take them in.
+
+The rows are the work, as everywhere: a line is done in one transaction with what it adds, so that a
+killed task, a second one beside it, or the same archive sent again add nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING
+
+from django.conf import settings
+from django.core.files.base import File
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from classifier import intake
+from classifier.choices import ImportState, RowState
+from classifier.exchange.identity import check_identity
+from classifier.exchange.rows import as_upload, wanted
+from classifier.exchange.sources import ZipSource, digest_of, rows_of
+from classifier.models import Clinic, Image, ImportRow, ImportRun, Patient, User
+from classifier.services import audit
+from classifier.services.errors import RuleError
+from classifier.services.images import add_images
+
+if TYPE_CHECKING:
+    from classifier.exchange.sources import Source
+
+logger = logging.getLogger(__name__)
+
+# Of an image's line that broke its worker so often, no further try is made.
+_MOST_TRIES = 3
+_BEFORE = {ImportState.CHECKING: RowState.NEW, ImportState.RUNNING: RowState.READY}
+_AFTER = {
+    ImportState.CHECKING: ImportState.CHECKED,
+    ImportState.RUNNING: ImportState.FINISHED,
+}
+
+
+def send_archive(*, clinic: Clinic, by: User, archive: IO[bytes]) -> ImportRun:
+    """Keep an archive and its table's lines, to be looked through; nothing is added yet.
+
+    The same archive for the same clinic gives the import that there is.
+
+    Raises:
+        RuleError: it is no fit archive, or the person does not administer the clinic.
+    """
+    _check_administers(clinic, by)
+    digest = digest_of(archive)
+    return _kept(clinic, by, digest, rows_of(ZipSource(archive).table()), archive)
+
+
+def open_source(*, clinic: Clinic, by: User, source: Source, digest: str) -> ImportRun:
+    """Keep the lines of a table on this machine; its pictures stay where they are.
+
+    Raises:
+        RuleError: see :func:`send_archive`.
+    """
+    _check_administers(clinic, by)
+    return _kept(clinic, by, digest, rows_of(source.table()), None)
+
+
+def start(*, run: ImportRun, by: User) -> None:
+    """Take in what was looked through and found fit.
+
+    Raises:
+        RuleError: it is not looked through yet, or the person does not administer the clinic.
+    """
+    _check_administers(run.clinic, by)
+    with transaction.atomic():
+        moved = ImportRun.objects.filter(pk=run.pk, state=ImportState.CHECKED).update(
+            state=ImportState.RUNNING
+        )
+        if not moved:
+            raise RuleError(_("This import is not waiting for your word. Look at it again."))
+        audit.record(action="import.started", actor=by, clinic_id=run.clinic_id, subject=run)
+
+
+def check_again(*, run: ImportRun, by: User) -> None:
+    """Look refused lines through again, after what was wrong in the records is put right.
+
+    Raises:
+        RuleError: rows are being worked through, or the person does not administer the clinic.
+    """
+    _check_administers(run.clinic, by)
+    with transaction.atomic():
+        locked = ImportRun.objects.select_for_update().get(pk=run.pk)
+        if locked.is_busy:
+            raise RuleError(_("This import is not waiting for your word. Look at it again."))
+        locked.rows.filter(state__in=(RowState.REFUSED, RowState.READY)).update(
+            state=RowState.NEW, told="", tries=0
+        )
+        locked.state, locked.finished_at = ImportState.CHECKING, None
+        locked.save(update_fields=["state", "finished_at"])
+
+
+def discard(*, run: ImportRun, by: User | None) -> None:
+    """Remove an import's archive and lines; what it has added stays.
+
+    Args:
+        run: the import.
+        by: who removes it; None for the rule that forgets old ones.
+
+    Raises:
+        RuleError: the person does not administer the clinic.
+    """
+    if by is not None:
+        _check_administers(run.clinic, by)
+    with transaction.atomic():
+        audit.record(action="import.discarded", actor=by, clinic_id=run.clinic_id, subject=run)
+        name, storage = run.archive.name, run.archive.storage
+        run.delete()
+    if name:
+        storage.delete(name)
+
+
+def forget_old() -> int:
+    """Remove imports that are older than ``IMPORT_KEEP_DAYS``; return how many."""
+    since = timezone.now() - timedelta(days=settings.IMPORT_KEEP_DAYS)
+    old = list(ImportRun.objects.filter(created_at__lt=since))
+    for run in old:
+        discard(run=run, by=None)
+    return len(old)
+
+
+def counts_of(run: ImportRun) -> dict[str, int]:
+    """Return how many lines stand how, by the values of ``RowState``."""
+    found = run.rows.order_by().values_list("state").annotate(count=Count("pk"))
+    return dict.fromkeys(RowState.values, 0) | dict(found)
+
+
+def go_on(run: ImportRun, *, seconds: float, source: Source | None = None) -> bool:
+    """Work through lines until none is left in this stage, or the time is over.
+
+    Args:
+        run: one that is busy.
+        seconds: no line is begun after so long.
+        source: where the pictures are, if not in the run's archive.
+
+    Returns:
+        Whether nothing is left to do in this stage.
+
+    Raises:
+        RuleError: the pictures are on a machine that only the command knows.
+    """
+    deadline = time.monotonic() + seconds
+    if source is not None:
+        return _work(run, source, deadline)
+    if not run.archive:
+        raise RuleError(_("The pictures of this import lie in a folder: run the command again."))
+    with run.archive.storage.open(run.archive.name or "", "rb") as opened:
+        return _work(run, ZipSource(opened), deadline)
+
+
+def _work(run: ImportRun, source: Source, deadline: float) -> bool:
+    while time.monotonic() < deadline:
+        key = _next_row(run)
+        if key is None:
+            return _end_stage(run)
+        # Counted outside the line's own transaction: what kills the worker is counted too.
+        ImportRow.objects.filter(pk=key).update(tries=F("tries") + 1)
+        with transaction.atomic():
+            row = (
+                ImportRow.objects.select_for_update(skip_locked=True)
+                .filter(pk=key, state=_BEFORE[ImportState(run.state)])
+                .first()
+            )
+            if row is not None:
+                _do(run, row, source)
+                row.save()
+    return False
+
+
+def _next_row(run: ImportRun) -> int | None:
+    with transaction.atomic():
+        waiting = run.rows.select_for_update(skip_locked=True).filter(
+            state=_BEFORE[ImportState(run.state)]
+        )
+        return waiting.order_by("line").values_list("pk", flat=True).first()
+
+
+def _do(run: ImportRun, row: ImportRow, source: Source) -> None:
+    """Look one line through, or take it in."""
+    work = _look if run.state == ImportState.CHECKING else _take
+    try:
+        if row.tries > _MOST_TRIES:
+            raise RuleError(_("This picture could not be worked through. Export it anew."))
+        with transaction.atomic():
+            work(run, row, source)
+    except (RuleError, intake.Refused) as refused:
+        row.state, row.told = RowState.REFUSED, str(refused)[:500]
+        row.patient = None
+
+
+def _look(run: ImportRun, row: ImportRow, source: Source) -> None:
+    asked = wanted(row.facts, run.clinic)
+    named = run.rows.filter(facts__file=asked.file, line__lt=row.line)
+    other = named.exclude(facts__patient_number=row.facts.get("patient_number", "")).first()
+    if other is not None:
+        raise RuleError(
+            _("Line %(line)d names the same file for another patient.") % {"line": other.line}
+        )
+    accepted = intake.accept(as_upload(source.read(asked.file)))
+    who = asked.patient
+    check_identity(
+        accepted,
+        number=who.record_number,
+        name=who.name,
+        born=who.date_of_birth,
+        modality=asked.modality,
+    )
+    row.state, row.told = RowState.READY, asked.words()
+    if isinstance(who, Patient):
+        if who.archived:
+            raise RuleError(_("The patient of this number is archived."))
+        row.patient = who
+        same = Image.objects.filter(patient=who, original_sha256=accepted.original_sha256)
+        if same.exists():
+            row.state, row.told = RowState.KNOWN, ""
+            row.facts = {"file": asked.file}
+
+
+def _take(run: ImportRun, row: ImportRow, source: Source) -> None:
+    asked = wanted(row.facts, run.clinic)
+    outcome = add_images(
+        patient=asked.patient,
+        by=run.created_by,
+        uploads=[as_upload(source.read(asked.file))],
+        modality=asked.modality,
+        lesion=asked.lesion,
+        taken_at=asked.taken_at,
+    )
+    (file,) = outcome.files
+    if file.added is None:
+        raise RuleError(file.refusal)
+    row.image, row.patient, row.told = file.added.image, file.added.image.patient, ""
+    row.state = RowState.KNOWN if file.added.known else RowState.DONE
+    # What stands in the record now need not be kept here as well.
+    row.facts = {"file": asked.file}
+
+
+def _end_stage(run: ImportRun) -> bool:
+    """Say that a stage is over, unless lines of it are in another worker's hands."""
+    if run.rows.filter(state=_BEFORE[ImportState(run.state)]).exists():
+        return False
+    with transaction.atomic():
+        after = _AFTER[ImportState(run.state)]
+        ended = timezone.now() if after is ImportState.FINISHED else None
+        moved = ImportRun.objects.filter(pk=run.pk, state=run.state).update(
+            state=after, finished_at=ended
+        )
+        if moved and after is ImportState.FINISHED:
+            counts = {name: count for name, count in counts_of(run).items() if count}
+            audit.record(
+                action="import.finished",
+                actor=run.created_by,
+                clinic_id=run.clinic_id,
+                subject=run,
+                counts=counts,
+            )
+    run.refresh_from_db()
+    return True
+
+
+def _kept(
+    clinic: Clinic, by: User, digest: str, lines: list[dict[str, str]], archive: IO[bytes] | None
+) -> ImportRun:
+    known = ImportRun.objects.filter(clinic=clinic, source_sha256=digest).first()
+    if known is not None:
+        return known
+    run = ImportRun(clinic=clinic, created_by=by, source_sha256=digest)
+    try:
+        with transaction.atomic():
+            if archive is not None:
+                run.archive.save("", File(archive), save=False)
+            run.save(force_insert=True)
+            ImportRow.objects.bulk_create(
+                ImportRow(run=run, line=number, facts=facts)
+                for number, facts in enumerate(lines, start=2)
+            )
+            audit.record(
+                action="import.sent",
+                actor=by,
+                clinic=clinic,
+                subject=run,
+                counts={"lines": len(lines)},
+            )
+    except BaseException as error:
+        if run.archive and not ImportRun.objects.filter(pk=run.pk).exists():
+            run.archive.storage.delete(run.archive.name or "")
+        known = ImportRun.objects.filter(clinic=clinic, source_sha256=digest).first()
+        if isinstance(error, IntegrityError) and known is not None:
+            # The same form was sent twice at the same moment.
+            return known
+        raise
+    return run
+
+
+def _check_administers(clinic: Clinic, by: User) -> None:
+    if not Clinic.objects.administered_by(by).filter(pk=clinic.pk).exists():
+        raise RuleError(_("Only a clinic's administrator imports its old images."))

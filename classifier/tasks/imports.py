@@ -1,0 +1,41 @@
+"""Working through imports of old images, a few seconds at a time."""
+
+import logging
+
+from celery import shared_task
+from django.db import transaction
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from classifier.exchange.importing import forget_old, go_on
+from classifier.models import ImportRun
+
+logger = logging.getLogger(__name__)
+
+# Short, because the same worker answers what clinicians wait for.
+_SLICE_SECONDS = 5.0
+
+
+# Below the visibility timeout, like every limit: a longer task would be delivered a second time.
+@shared_task(name="classifier.tasks.imports.run_imports_task", time_limit=140, soft_time_limit=120)
+def run_imports_task() -> None:
+    """Go on with the oldest import that is under way; what is left gets a message of its own."""
+    forget_old()
+    busy = ImportRun.objects.busy().exclude(archive="")
+    run = busy.select_related("clinic", "created_by").first()
+    if run is None:
+        return
+    if not go_on(run, seconds=_SLICE_SECONDS) or busy.exists():
+        run_imports_task.apply_async(expires=600)
+
+
+def wake() -> None:
+    """Nudge a worker once the rows are committed; without a broker the schedule finds them."""
+    transaction.on_commit(_publish, robust=True)
+
+
+def _publish() -> None:
+    try:
+        run_imports_task.apply_async(retry=False, expires=600)
+    except (OperationalError, RedisError, OSError):
+        logger.warning("no worker could be woken for an import; the schedule will")
