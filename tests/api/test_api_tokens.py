@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.db import InternalError, transaction
 from django.urls import reverse
 from django.utils import timezone
@@ -242,6 +243,14 @@ def test_administrators_see_and_revoke_their_clinics_tokens(cast: Cast) -> None:
     theirs.post(reverse("token_revoke", args=[token.pk]))
     token.refresh_from_db()
     assert token.revoked_by == cast.administrator
+
+
+def test_nobody_sees_no_tokens(cast: Cast) -> None:
+    program_of(cast.owner, cast.clinic)
+    assert ApiToken.objects.visible_to(cast.owner).exists()
+    assert not ApiToken.objects.visible_to(AnonymousUser()).exists()
+    cast.owner.is_active = False
+    assert not ApiToken.objects.visible_to(cast.owner).exists()
 
 
 def test_a_token_is_not_rewritten(cast: Cast) -> None:
