@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import pghistory
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# What operations take besides their path and their query.
+_NOT_OF_THE_QUERY = frozenset({"request", "facts", "image", "idempotency_key"})
+# Of a name that nobody knows, and of such names.
+_SHOWN = 40
 # The one operation that takes a file.
 TAKES_A_FILE = "image_upload"
 
@@ -71,11 +76,17 @@ def token_of(request: HttpRequest) -> ApiToken:
 
 
 def in_its_name(operation: Callable[P, R]) -> Callable[P, R]:
-    """Note the token with everything that an operation records or writes."""
+    """Note the token with everything that an operation records or writes.
+
+    A parameter of the query that the operation does not know is refused: "sinse=" would otherwise
+    list everything.
+    """
+    known = set(inspect.signature(operation).parameters) - _NOT_OF_THE_QUERY
 
     @functools.wraps(operation)
     def noted(*args: P.args, **kwargs: P.kwargs) -> R:
         request: Any = args[0]
+        _check_query(request, known - request.resolver_match.captured_kwargs.keys())
         token = token_of(request)
         page = request.resolver_match.view_name
         with (
@@ -85,6 +96,14 @@ def in_its_name(operation: Callable[P, R]) -> Callable[P, R]:
             return operation(*args, **kwargs)
 
     return noted
+
+
+def _check_query(request: HttpRequest, known: set[str]) -> None:
+    unknown = sorted(name[:_SHOWN] for name in request.GET if name not in known)
+    if unknown:
+        sentence = _("The address knows no such parameter.")
+        errors = [{"field": f"query.{name}", "message": sentence} for name in unknown[:_SHOWN]]
+        raise Problem(422, sentence, errors=errors)
 
 
 def _count(request: HttpRequest, token: ApiToken) -> None:

@@ -256,6 +256,9 @@ def test_pages_follow_each_other_without_gap_or_repetition(cast: Cast) -> None:
     theirs = factories.make_patient(cast.other_clinic, cast.stranger)
     told(program.get("/patients", after=str(theirs.pk)), 422)
     told(program.get("/patients", limit=201), 422)
+    typo = told(program.get("/register", sinse="2026-01-01"), 422)
+    assert typo["errors"][0]["field"] == "query.sinse"
+    told(program.get(f"/patients/{cast.patient.pk}", patient="x"), 422)
     for _number in range(3):
         answered(cast)
     first = told(program.get("/register", limit=2))
