@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -33,6 +35,9 @@ NO_PAGE = {
     *("account_confirm_email", "account_confirm_login_code", "account_set_password"),  # lead on
     *("account_email_verification_sent", "mfa_reauthenticate", "admin:login"),
     *("token_revoke", "webhook_end", "webhook_again"),  # taken by POST
+    *("import_start", "import_again", "import_discard"),
+    *("analysis_letter", "analysis_fhir", "import_refused"),  # files
+    *("analysis_dicom_image", "analysis_dicom_report"),
     "api_schema",
     *(name for name, _pattern in cells.walk() if name.startswith("api:")),  # for programs
 }
@@ -98,6 +103,19 @@ def tour(window: Visitor, starts: list[str]) -> dict[str, str]:
     return shown
 
 
+def send_old_images(window: Visitor) -> str:
+    """Send an archive whose one line is refused; return the address of its page."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("rows.csv", "patient_number,modality,file\n,clinical,a.jpg\n")
+    window.go(reverse("import_list"))
+    sent = {"name": "old.zip", "mimeType": "application/zip", "buffer": packed.getvalue()}
+    window.page.set_input_files('input[name="archive"]', sent)  # type: ignore[arg-type]  # a dict of these is a file
+    window.page.get_by_role("button", name="Send and look through").click()
+    window.page.get_by_text("names no patient").wait_for()
+    return urlsplit(window.page.url).path
+
+
 def test_the_listener_hears_what_is_planted(site: Installation, browser: Browser) -> None:
     with visitor(browser, site) as window:
         real = window.page.goto(site.address + reverse("account_login"))
@@ -131,7 +149,7 @@ def test_no_page_asks_for_what_its_policy_refuses(site: Installation, browser: B
         window.go("/admin/classifier/clinic/add/")
         window.confirm()
         open_result(window)
-        starts = links(window)
+        starts = [*links(window), send_old_images(window)]
         seen = tour(window, [*starts, "/patients/", *plain_addresses()])
         for error in ("/no/such/page/", "/admin/no/such/page/", "/history/?state=x"):
             window.go(error)
