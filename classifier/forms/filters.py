@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.choices import CallableChoiceIterator
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import Decision, Modality, ReviewState, State
@@ -22,6 +23,40 @@ _ABOVE = frozenset({"q", "patient"})
 def _labels() -> list[tuple[str, Any]]:
     names = {label.key: label.name for labels in LABEL_SETS.values() for label in labels.labels}
     return [_ANY, *sorted(names.items(), key=lambda pair: pair[1])]
+
+
+class ReadOnceField(forms.ModelChoiceField):  # type: ignore[type-arg]  # of any model
+    """A choice among few rows, which are read once: to be offered, and to know the chosen one."""
+
+    def _rows(self) -> list[Any]:
+        if self.queryset is None:
+            return []
+        # The queryset keeps what it has read, and is the form's own.
+        return list(self.queryset)
+
+    def _offered(self) -> list[tuple[Any, str]]:
+        rows = [(self.prepare_value(row), self.label_from_instance(row)) for row in self._rows()]
+        return rows if self.empty_label is None else [("", str(self.empty_label)), *rows]
+
+    @property
+    def choices(self) -> Any:  # type: ignore[override]  # nobody sets them
+        """What is offered, read when it is first asked for."""
+        return CallableChoiceIterator(self._offered)
+
+    def to_python(self, value: Any) -> Any:
+        """Return the chosen row.
+
+        Raises:
+            ValidationError: it is not offered.
+        """
+        if value in self.empty_values:
+            return None
+        for row in self._rows():
+            if str(row.pk) == str(value):
+                return row
+        raise forms.ValidationError(
+            self.error_messages["invalid_choice"], code="invalid_choice", params={"value": value}
+        )
 
 
 class HistoryFilterForm(forms.Form):
@@ -48,16 +83,16 @@ class HistoryFilterForm(forms.Form):
     review = forms.ChoiceField(
         label=_("Review"), choices=[_ANY, *ReviewState.choices], required=False
     )
-    version = forms.ModelChoiceField(
+    version = ReadOnceField(
         label=_("Model version"),
         queryset=ModelVersion.objects.defer("manifest", "metrics"),
         required=False,
         empty_label=_("Any"),
     )
-    reviewer = forms.ModelChoiceField(
+    reviewer = ReadOnceField(
         label=_("Reviewer"), queryset=User.objects.none(), required=False, empty_label=_("Any")
     )
-    clinic = forms.ModelChoiceField(
+    clinic = ReadOnceField(
         label=_("Clinic"), queryset=Clinic.objects.none(), required=False, empty_label=_("Any")
     )
     since = forms.DateField(

@@ -58,19 +58,19 @@ class Migration(migrations.Migration):
         AddIndexPatiently(
             model_name="analysis",
             index=models.Index(
-                fields=["clinic", "modality", "-created_at", "-id"], name="analysis_by_modality"
+                fields=["clinic", "modality", "-created_at", "-id"], include=['top_label', 'decision', 'state', 'review_state', 'model_version', 'last_reviewer', 'patient'], name="analysis_by_modality"
             ),
         ),
         AddIndexPatiently(
             model_name="analysis",
             index=models.Index(
-                fields=["clinic", "review_state", "-created_at", "-id"], name="analysis_by_review"
+                fields=["clinic", "review_state", "-created_at", "-id"], include=['top_label', 'decision', 'modality', 'state', 'model_version', 'last_reviewer', 'patient'], name="analysis_by_review"
             ),
         ),
         AddIndexPatiently(
             model_name="analysis",
             index=models.Index(
-                fields=["clinic", "model_version", "-created_at", "-id"], name="analysis_by_version"
+                fields=["clinic", "model_version", "-created_at", "-id"], include=['top_label', 'decision', 'modality', 'state', 'review_state', 'last_reviewer', 'patient'], name="analysis_by_version"
             ),
         ),
         AddIndexPatiently(

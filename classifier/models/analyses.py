@@ -23,6 +23,18 @@ from classifier.models.people import Clinic, User
 from classifier.models.registry import LabelSet, ModelVersion
 from classifier.querysets.analyses import AnalysisQuerySet, PredictionQuerySet
 
+# What the history filters by.
+_FILTERED = (
+    "top_label",
+    "decision",
+    "modality",
+    "state",
+    "review_state",
+    "model_version",
+    "last_reviewer",
+    "patient",
+)
+
 
 class Analysis(models.Model):
     """One image waiting for, or having got, one network's answer.
@@ -193,14 +205,21 @@ class Analysis(models.Model):
                 fields=("clinic", "last_reviewer", "-created_at", "-id"),
                 name="analysis_by_reviewer",
             ),
+            # These three hold many rows of one value: what else is asked of those is answered by
+            # the index alone.
             models.Index(
-                fields=("clinic", "modality", "-created_at", "-id"), name="analysis_by_modality"
+                fields=("clinic", "modality", "-created_at", "-id"),
+                include=[name for name in _FILTERED if name != "modality"],
+                name="analysis_by_modality",
             ),
             models.Index(
-                fields=("clinic", "review_state", "-created_at", "-id"), name="analysis_by_review"
+                fields=("clinic", "review_state", "-created_at", "-id"),
+                include=[name for name in _FILTERED if name != "review_state"],
+                name="analysis_by_review",
             ),
             models.Index(
                 fields=("clinic", "model_version", "-created_at", "-id"),
+                include=[name for name in _FILTERED if name != "model_version"],
                 name="analysis_by_version",
             ),
             models.Index(fields=("patient", "-created_at", "-id"), name="analysis_of_patient"),

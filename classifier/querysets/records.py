@@ -112,7 +112,7 @@ class ClinicOwnedQuerySet(models.QuerySet[M]):
             beyond: where a page begins, told in the order's names.
             ranking: annotations of the order, where it has any.
         """
-        if not (user.is_authenticated and user.is_active):
+        if not (user.is_authenticated and user.is_active) or self.query.is_empty():
             return self.none()
         ranking = ranking or Ranking()
         found = self._first_of(

@@ -1,0 +1,288 @@
+"""What a clinic's lists cost as its history grows: 1 000, 100 000 and 1 000 000 predictions.
+
+A PostgreSQL of its own is filled by :mod:`bench.history_seed`, one database for each size, and
+every page is asked for as people of one clinic, of five and of the smallest, and as a superuser
+(:mod:`bench.history_pages`). ``BENCH_HISTORY`` names a folder, outside this one, that is kept: a
+second run then seeds nothing. A million predictions take 9 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.history_text import write_plans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from skinapp.runtime.servers import Servers
+
+SIZES, QUICK_SIZES = (1_000, 100_000, 1_000_000), (1_000, 20_000)
+# What a prediction takes with everything about it, and what must stay free beside it.
+_BYTES, _SPARE = 9_000, 2 * 1024**3
+PLANS = Path(__file__).resolve().parents[1] / "docs" / "performance" / "plans"
+# The pages that the issue bounds in time; the others are bounded in queries.
+TIMED = ("worklist", "history", "patients")
+_TITLES = {
+    "worklist": "Worklist",
+    "history": "History",
+    "patients": "Patients and search",
+    "record": "Patient, lesion, result",
+    "trail": "Audit trail",
+    "admin": "Admin lists",
+    "csv": "CSV of 10 000 rows",
+}
+
+
+def measure(*, quick: bool) -> dict[str, Any]:
+    """Seed where needed and measure every page at every size.
+
+    Args:
+        quick: at 1 000 and 20 000, and without keeping the plans.
+
+    Returns:
+        ``sizes``: for each, its pages with medians and 95th percentiles; ``left_out``: why a size
+        was not measured.
+    """
+    found: dict[str, Any] = {"sizes": {}, "left_out": {}}
+    with _folder() as folder, _servers(folder) as servers:
+        for size in QUICK_SIZES if quick else SIZES:
+            database = f"skinapp_history_{size}"
+            url = f"{servers.database_url.rsplit('/', 1)[0]}/{database}"
+            free = shutil.disk_usage(folder).free
+            if not _has(servers, database) and free < size * _BYTES + _SPARE:
+                found["left_out"][str(size)] = f"{free / 1e9:.0f} GB are free, too few for it"
+                continue
+            seconds = _seeded(servers, url, database, size)
+            pages = _pages(url, servers.redis_url, repeat=5 if quick else 20)
+            if not quick and size == max(SIZES):
+                write_plans(PLANS, pages)
+            found["sizes"][str(size)] = {
+                "seed_seconds": seconds,
+                "megabytes": _megabytes(url),
+                "pages": {page["name"]: _figures(page) for page in pages},
+            }
+    return found
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    kept = os.environ.get("BENCH_HISTORY", "")
+    if kept:
+        folder = Path(kept)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o711)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="skinapp-history-") as name:
+        # PostgreSQL runs as nobody when this runs as root, and must reach its own folder.
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@contextmanager
+def _servers(folder: Path) -> Iterator[Servers]:
+    from skinapp.runtime.servers import start_servers  # noqa: PLC0415 - rendering needs none
+
+    # Never somebody's own server: these are filled and dropped.
+    mine = {name: os.environ.pop(name, "") for name in ("DATABASE_URL", "REDIS_URL")}
+    servers = start_servers(folder, durable=False)
+    try:
+        yield servers
+    finally:
+        servers.stop()
+        os.environ.update({name: value for name, value in mine.items() if value})
+
+
+def _environment(url: str, redis_url: str) -> dict[str, str]:
+    return os.environ | {
+        "DATABASE_URL": url,
+        "REDIS_URL": redis_url,
+        "DJANGO_SETTINGS_MODULE": "skinapp.settings.test",
+    }
+
+
+def _run(command: list[str], environment: Mapping[str, str], told: str = "") -> str:
+    """Run a command of this Python and return what it printed.
+
+    Raises:
+        RuntimeError: it failed; with its last words.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=dict(environment),
+        input=told,
+    )
+    if done.returncode:
+        msg = f"{command[-2:]} failed: {done.stderr.strip()[-400:]}"
+        raise RuntimeError(msg)
+    return done.stdout
+
+
+def _execute(url: str, sql: str) -> list[tuple[Any, ...]]:
+    import psycopg2  # noqa: PLC0415 - rendering needs none
+
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+    finally:
+        connection.close()
+
+
+def _has(servers: Servers, database: str) -> bool:
+    sql = f"SELECT 1 FROM pg_database WHERE datname = '{database}'"  # noqa: S608 - our own name
+    return bool(_execute(servers.database_url, sql))
+
+
+def _seeded(servers: Servers, url: str, database: str, size: int) -> float | None:
+    """Make and fill the database unless an earlier run did; return the seconds it took."""
+    environment = _environment(url, servers.redis_url)
+    fresh = not _has(servers, database)
+    if fresh:
+        _execute(servers.database_url, f'CREATE DATABASE "{database}"')
+    try:
+        # An older folder's database is brought to today's tables.
+        _run(["manage.py", "migrate", "--verbosity=0"], environment)
+        if not fresh and _execute(url, "SELECT 1 FROM classifier_clinic LIMIT 1"):
+            return None
+        began = time.perf_counter()
+        _run(["-m", "bench.history_seed", str(size)], environment)
+        return round(time.perf_counter() - began, 1)
+    except BaseException:
+        if fresh:
+            _execute(servers.database_url, f'DROP DATABASE "{database}" WITH (FORCE)')
+        raise
+
+
+def _pages(url: str, redis_url: str, *, repeat: int) -> list[dict[str, Any]]:
+    asked = json.dumps({"repeat": repeat})
+    told = _run(["-m", "bench.history_pages"], _environment(url, redis_url), asked)
+    return [json.loads(line) for line in told.splitlines()]
+
+
+def _megabytes(url: str) -> int:
+    ((size,),) = _execute(url, "SELECT pg_database_size(current_database())")
+    return int(size / 1e6)
+
+
+def _figures(page: dict[str, Any]) -> dict[str, Any]:
+    if "error" in page:
+        return {"error": page["error"]}
+    return {
+        "part": page["part"],
+        "queries": page["queries"],
+        "ms": _both(page["ms"]),
+        "busy": _both(page["busy"]),
+        "scanned": sorted({table for plan in page["plans"] for table in plan["scanned"]}),
+    }
+
+
+def _both(values: list[float]) -> list[float]:
+    """Return the median and the 95th percentile."""
+    return [statistics.median(values), values[min(len(values) - 1, int(len(values) * 0.95))]]
+
+
+# --- The document --------------------------------------------------------------------------------
+
+
+def values(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return the rows of the table of targets: worst growth, worst time, most queries."""
+    sizes = sorted(found["sizes"], key=int)
+    if len(sizes) < 2 or int(sizes[-1]) != max(SIZES):  # noqa: PLR2004 - the smallest and the largest
+        return {}
+    small, large = (_good(found["sizes"][size]) for size in (sizes[0], sizes[-1]))
+    timed = [name for name, page in large.items() if page["part"] in TIMED and name in small]
+    return {
+        "history_growth": max(large[name]["busy"][0] / small[name]["busy"][0] for name in timed),
+        "history_ms": max(large[name]["busy"][0] for name in timed),
+        "queries": max(page["queries"] for page in large.values() if page["part"] != "csv"),
+    }
+
+
+def _good(measured: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: page for name, page in measured["pages"].items() if "error" not in page}
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """Return the section's Markdown."""
+    sizes = sorted(found["sizes"], key=int)
+    lines = [
+        "## History",
+        "",
+        "Every page through the whole application (middleware, permission, queries, template),",
+        "twelve clinics, one with nine of ten patients. “one” works in that clinic, “five” in five",
+        "and with emergency access to a patient of a sixth, “small” in a clinic of ten patients,",
+        "the admin lists are the superuser's. Milliseconds are processor time of web and",
+        "PostgreSQL together, median (95th percentile): what the page takes on a machine that",
+        "does nothing else. What PostgreSQL does for each query of each page is kept in",
+        "[`performance/plans/`](performance/plans/).",
+        "",
+    ]
+    for size in sizes:
+        measured = found["sizes"][size]
+        seeded = measured["seed_seconds"]
+        lines.append(
+            f"- {int(size):,} predictions: {measured['megabytes']:,} MB"
+            + (f", seeded in {seeded:.0f} s" if seeded is not None else "")
+        )
+    lines += [f"- {int(size):,}: not measured, {why}" for size, why in found["left_out"].items()]
+    for part, title in _TITLES.items():
+        names = [name for name, page in _all(found).items() if page.get("part") == part]
+        if names:
+            lines += ["", f"### {title}", "", *_table(found, sizes, names)]
+    broken = {name: page["error"] for name, page in _all(found).items() if "error" in page}
+    lines += [f"\nNot measured: {name}: {error}" for name, error in broken.items()]
+    scans = _scans(found, sizes[-1]) if sizes else []
+    told = "; ".join(scans) if scans else "none"
+    lines += ["", f"Growing tables read from end to end at the largest size: {told}."]
+    return "\n".join(lines)
+
+
+def _all(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: page
+        for measured in found["sizes"].values()
+        for name, page in measured["pages"].items()
+    }
+
+
+def _table(found: Mapping[str, Any], sizes: list[str], names: list[str]) -> list[str]:
+    lines = [
+        "| page | " + " | ".join(f"{int(size):,}" for size in sizes) + " | growth | queries |",
+        "|---|" + "---|" * (len(sizes) + 2),
+    ]
+    for name in names:
+        pages = [found["sizes"][size]["pages"].get(name, {}) for size in sizes]
+        known = [page for page in pages if "busy" in page]
+        cells = [
+            f"{page['busy'][0]:.0f} ({page['busy'][1]:.0f})" if "busy" in page else "–"
+            for page in pages
+        ]
+        growth = f"{known[-1]['busy'][0] / known[0]['busy'][0]:.2f}×" if len(known) > 1 else "–"
+        queries = "–".join(dict.fromkeys(str(page["queries"]) for page in known))
+        lines.append(f"| {name} | {' | '.join(cells)} | {growth} | {queries} |")
+    return lines
+
+
+def _scans(found: Mapping[str, Any], size: str) -> list[str]:
+    return [
+        f"{name} ({', '.join(page['scanned'])})"
+        for name, page in _good(found["sizes"][size]).items()
+        if page["scanned"]
+    ]
