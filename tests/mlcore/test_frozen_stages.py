@@ -16,6 +16,7 @@ from tests.mlcore.conftest import scramble
 from tests.mlcore.sets import put
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 KEYS = label_set("clinical5").keys
@@ -47,6 +48,19 @@ def _train(recipe: Recipe, handful: Any, folder: Path, **changed: Any) -> Any:
 
     named: dict[str, Any] = {"folder": folder, "seed": 1, "report": io.StringIO()} | changed
     return train(recipe, handful, handful, **named)
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Compile nothing: a compiled step costs seconds, and here each is taken a few times only.
+
+    What is trained compiled is tested in ``test_training_loop.py``.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def _network() -> Any:
@@ -127,7 +141,7 @@ def test_rows_cut_short_by_a_kill_are_worked_out_again(
 
 
 def test_a_network_thaws_and_goes_on_when_stopped(
-    recipe: Recipe, handful: Any, published: None, tmp_path: Path
+    recipe: Recipe, handful: Any, published: None, eagerly: None, tmp_path: Path
 ) -> None:
     class _Stopper(io.StringIO):
         """Presses Ctrl-C after so many lines."""
