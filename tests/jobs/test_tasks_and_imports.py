@@ -32,6 +32,7 @@ PROGRAMS = {
     "classifier.tasks.webhooks.forget_requests_task",
     "classifier.tasks.webhooks.send_webhooks_task",
 }
+OLD_IMAGES = "classifier.tasks.imports.run_imports_task"
 RECORDS = {
     "classifier.tasks.records.finish_erasures_task",
     "classifier.tasks.records.seal_audit_task",
@@ -52,6 +53,7 @@ def test_the_tasks_are_known() -> None:
         sweep_analyses_task.name,
         clear_sessions_task.name,
         check_integrity_task.name,
+        OLD_IMAGES,
         *PROGRAMS,
         *RECORDS,
     }
@@ -85,6 +87,7 @@ def test_beat_sends_known_tasks_to_queues_that_workers_read() -> None:
         sweep_analyses_task.name,
         clear_sessions_task.name,
         check_integrity_task.name,
+        OLD_IMAGES,
         *PROGRAMS,
         *RECORDS,
     }

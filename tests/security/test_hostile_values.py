@@ -18,6 +18,8 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
+from classifier.choices import ImportState, RowState
+from classifier.models import ImportRow, ImportRun
 from classifier.services.readings import save_reading
 from tests import factories
 from tests.factories import PASSWORD
@@ -89,6 +91,19 @@ def attack_all(
     return {name for name, *_rest in forms}, faults
 
 
+def checked_import(cast: Cast) -> ImportRun:
+    """Return an import whose page asks what to do: one line is ready, one is refused."""
+    run = ImportRun.objects.create(
+        clinic=cast.clinic,
+        created_by=cast.administrator,
+        source_sha256="1" * 64,
+        state=ImportState.CHECKED,
+    )
+    for line, state in enumerate((RowState.READY, RowState.REFUSED), start=2):
+        ImportRow.objects.create(run=run, line=line, state=state)
+    return run
+
+
 def test_no_form_of_the_clinic_takes_a_hostile_value_for_a_fault(
     cast: Cast, things: Things
 ) -> None:
@@ -101,9 +116,11 @@ def test_no_form_of_the_clinic_takes_a_hostile_value_for_a_fault(
         "failed": make.failed(failed, cast.owner),
     }
     save_reading(analysis=analyses["read"], by=user, diagnosis="nevus")
+    looked_through = checked_import(cast)
     addresses = {
         name: cells.address_of(name, rule, things, user) for name, rule in RULES.items()
     } | {what: analysis.get_absolute_url() for what, analysis in analyses.items()}
+    addresses["looked through"] = looked_through.get_absolute_url()
     known = {"confirmation": cast.patient.record_number, "clinic": str(cast.clinic.pk)}
     reached, faults = attack_all(attacker(cast, user), addresses, known)
     emergency = {"break_glass_create": reverse("break_glass_create")}
