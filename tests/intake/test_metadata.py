@@ -12,6 +12,7 @@ from django.core import serializers
 from PIL import Image as Pillow
 
 from classifier.models import Analysis, AuditEvent, Image, Transition
+from mlcore.quality import QUALITY_KEY, measure
 from tests.intake.carriers import CARRIERS, NAME, TELLTALES, Carrier
 from tests.intake.measure import send_file
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
     from tests.conftest import Cast
 
-# The picture itself and nothing else: JFIF's own header, tables, frame, scan, end.
+# The picture itself and nothing else: JFIF's own header, tables, frame, scan, end; in the networks'
+# copy besides what was measured on its very pixels.
 JPEG_PARTS = {0xE0, 0xDB, 0xC0, 0xC2, 0xC4, 0xDD, 0xDA}
 PNG_PARTS = {b"IHDR", b"IDAT", b"IEND"}
+MEASURED = b"tEXt"
 
 
 def jpeg_parts(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -41,12 +44,12 @@ def jpeg_parts(data: bytes) -> Iterator[tuple[int, bytes]]:
         position += 2 + length
 
 
-def png_parts(data: bytes) -> Iterator[bytes]:
-    """Yield the kinds of the chunks."""
+def png_parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks: kind and content."""
     position = 8
     while position < len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
-        yield kind
+        yield kind, data[position + 8 : position + 8 + length]
         position += 12 + length
 
 
@@ -67,7 +70,12 @@ def test_no_stored_byte_and_no_row_tells_what_the_file_told(
             assert not dict(opened.getexif())
             assert not {"icc_profile", "xmp", "comment", "photoshop"} & set(opened.info)
         if path.suffix == ".png":
-            assert set(png_parts(content)) <= PNG_PARTS
+            chunks = list(png_parts(content))
+            assert {kind for kind, _ in chunks} == PNG_PARTS | {MEASURED}
+            with Pillow.open(io.BytesIO(content)) as opened:
+                measures = measure(opened.convert("RGB")).written()
+            texts = [body.decode("ascii") for kind, body in chunks if kind == MEASURED]
+            assert texts == [f"{QUALITY_KEY}\0{measures}"]
         else:
             parts = list(jpeg_parts(content))
             assert {marker for marker, _ in parts} <= JPEG_PARTS
