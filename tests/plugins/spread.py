@@ -4,14 +4,10 @@ A file stays together, because its module-wide fixtures are made once a process.
 real installations, workers or a browser goes to one process, one after the other, and goes first:
 it is the longest part, and the others fill up the rest. What builds networks goes to one process as
 well and shares the release that it makes.
-
-There is one process more than there are cores, because whoever watches installations waits for half
-of the time.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +16,6 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-MOST_PROCESSES = 4
 # Installations, workers and browsers: two of these at once would make each other late.
 _PROCESSES = (
     "tests/browser/",
@@ -56,14 +51,6 @@ class Spread(LoadFileScheduling):  # type: ignore[misc]  # a class without types
         if nodeid.startswith(_NETWORKS):
             return "networks"
         return str(super()._split_scope(nodeid))
-
-
-# Before xdist's own, which counts the cores.
-@pytest.hookimpl(tryfirst=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one process more than there are cores for this one, at most four."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min((cores or 1) + 1, MOST_PROCESSES)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
