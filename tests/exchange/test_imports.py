@@ -10,11 +10,12 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 
-from classifier.choices import ImportState, RowState
+from classifier.choices import ImportState, Role, RowState
 from classifier.exchange import importing
 from classifier.exchange.importing import counts_of, forget_old, go_on, send_archive, start
 from classifier.exchange.sources import FolderSource, ZipSource, rows_of
@@ -360,3 +361,22 @@ def test_two_workers_at_once_add_each_image_once(cast: Cast) -> None:
     assert counts_of(run)[RowState.DONE] == Image.objects.count() == 6
     assert AuditEvent.objects.filter(action="import.finished").count() == 1
     assert Clinic.objects.get(pk=cast.clinic.pk) == run.clinic
+
+
+def test_an_import_is_seen_by_who_heads_its_clinic_and_nobody_else(cast: Cast) -> None:
+    run = ImportRun.objects.create(
+        clinic=cast.clinic, created_by=cast.administrator, source_sha256="2" * 64
+    )
+    head_of_elsewhere = factories.make_member(cast.other_clinic, Role.ADMINISTRATOR)
+    gone = factories.make_member(cast.clinic, Role.ADMINISTRATOR, is_active=False)
+    assert list(ImportRun.objects.all().visible_to(cast.administrator)) == [run]
+    for nobody in (
+        AnonymousUser(),
+        gone,
+        head_of_elsewhere,
+        cast.owner,
+        cast.read_only,
+        cast.stranger,
+        cast.superuser,
+    ):
+        assert not ImportRun.objects.all().visible_to(nobody).exists()

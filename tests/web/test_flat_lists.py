@@ -18,7 +18,7 @@ from bench.history_pages import ask, client_of, pages
 from bench.history_plans import plans_of, scanned
 from bench.history_seed import NotEmptyError, seed
 from classifier.choices import Role
-from classifier.models import Analysis, BreakGlass, Membership, Patient
+from classifier.models import Analysis, BreakGlass, Membership, Patient, Prediction
 from classifier.selectors.lists import TABS, history, tab_rows, worklist, worklist_counts
 from tests import factories
 from tests.web import answered as make
@@ -101,6 +101,20 @@ def test_merging_clinics_shows_every_row_once_in_order(cast: Cast, settings: Laz
     assert keys == sorted(keys)
     assert len(set(ranks)) == 3
     assert {row.clinic.name for row in listed} >= {"By age", "Third", "Strange"}
+
+
+def test_rows_that_name_no_patient_are_those_of_the_own_clinics(cast: Cast) -> None:
+    place(cast)
+    own = factories.make_patient(cast.clinic, cast.owner)
+    newest = make.answered(make.bare_image(own, cast.owner), cast.owner).prediction
+    order = ("-created_at", "-id")
+    assert newest
+    for who in (cast.colleague, cast.stranger, cast.deactivated, cast.superuser):
+        first = Prediction.objects.first_visible_to(who, order=order, size=3)[:3]
+        assert list(first) == list(Prediction.objects.visible_to(who).order_by(*order)[:3])
+    seen = Prediction.objects.first_visible_to(cast.colleague, order=order, size=3)[:3]
+    assert [row.clinic_id for row in seen] == [cast.clinic.pk] * 3
+    assert seen[0].pk == newest.pk
 
 
 @pytest.mark.parametrize(
