@@ -161,6 +161,9 @@ def test_the_tab_key_reaches_what_can_be_pressed(site: Installation, browser: Br
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         page.keyboard.press("Enter")
+        # The next key counts from there only once the browser has followed the link.
+        expect(page).to_have_url(re.compile("#"))
+        expect(page.locator("main:target")).to_be_visible()
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name=re.compile("To review"))).to_be_focused()
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
