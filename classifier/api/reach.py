@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from ninja import Query
 
 from classifier.api.problems import Problem
-from classifier.selectors.onward import UnknownRowError, page_after
+from classifier.selectors.paging import UnknownRowError, page_after
 from classifier.services import audit
 
 if TYPE_CHECKING:

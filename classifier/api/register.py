@@ -13,7 +13,7 @@ from classifier.api.auth import Token, token_of
 from classifier.api.reach import PAGE, Limit, no_such_row
 from classifier.api.schemas import Day, RegisterPage, RegisterRow
 from classifier.choices import BodySite, Decision, Modality, ReviewState, Scope, State
-from classifier.selectors.onward import UnknownRowError
+from classifier.selectors.paging import UnknownRowError
 from classifier.selectors.register import Registered, register_page
 from classifier.services import audit
 

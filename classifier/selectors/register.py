@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.models import Analysis, Review
 from classifier.selectors.lists import history_rows
-from classifier.selectors.onward import page_after
+from classifier.selectors.paging import page_after
 from classifier.selectors.results import diagnosis_name, veil
 
 if TYPE_CHECKING:
