@@ -2,8 +2,8 @@
 
 A PostgreSQL of its own is filled by :mod:`bench.history_seed`, one database for each size, and
 every page is asked for as people of one clinic, of five and of the smallest, and as a superuser
-(:mod:`bench.history_pages`). ``BENCH_HISTORY`` names a folder, outside this one, that is kept: a
-second run then seeds nothing. A million predictions take 9 GB.
+(:mod:`bench.history_pages`), the sizes in turns. ``BENCH_HISTORY`` names a folder, outside this
+one, that is kept: a second run then seeds nothing. A million predictions take 9 GB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from bench.history_text import write_plans
 
@@ -55,23 +55,26 @@ def measure(*, quick: bool) -> dict[str, Any]:
         was not measured.
     """
     found: dict[str, Any] = {"sizes": {}, "left_out": {}}
+    seeded: dict[int, float | None] = {}
+    urls: dict[int, str] = {}
     with _folder() as folder, _servers(folder) as servers:
         for size in QUICK_SIZES if quick else SIZES:
             database = f"skinapp_history_{size}"
-            url = f"{servers.database_url.rsplit('/', 1)[0]}/{database}"
             free = shutil.disk_usage(folder).free
             if not _has(servers, database) and free < size * _BYTES + _SPARE:
                 found["left_out"][str(size)] = f"{free / 1e9:.0f} GB are free, too few for it"
                 continue
-            seconds = _seeded(servers, url, database, size)
-            pages = _pages(url, servers.redis_url, repeat=5 if quick else 20)
-            if not quick and size == max(SIZES):
-                write_plans(PLANS, pages)
+            urls[size] = f"{servers.database_url.rsplit('/', 1)[0]}/{database}"
+            seeded[size] = _seeded(servers, urls[size], database, size)
+        measured = _pages(urls, servers.redis_url, repeat=5 if quick else 20)
+        for size, pages in measured.items():
             found["sizes"][str(size)] = {
-                "seed_seconds": seconds,
-                "megabytes": _megabytes(url),
+                "seed_seconds": seeded[size],
+                "megabytes": _megabytes(urls[size]),
                 "pages": {page["name"]: _figures(page) for page in pages},
             }
+        if not quick and max(SIZES) in measured:
+            write_plans(PLANS, measured[max(SIZES)])
     return found
 
 
@@ -170,10 +173,50 @@ def _seeded(servers: Servers, url: str, database: str, size: int) -> float | Non
         raise
 
 
-def _pages(url: str, redis_url: str, *, repeat: int) -> list[dict[str, Any]]:
-    asked = json.dumps({"repeat": repeat})
-    told = _run(["-m", "bench.history_pages"], _environment(url, redis_url), asked)
-    return [json.loads(line) for line in told.splitlines()]
+class _Asker:
+    """A process that measures the pages of one size when told to."""
+
+    def __init__(self, url: str, redis_url: str, repeat: int) -> None:
+        """Start it and hear which pages it has."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "bench.history_measure"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environment(url, redis_url),
+        )
+        self.names: list[str] = self._said(json.dumps({"repeat": repeat}))
+        self.pages: list[dict[str, Any]] = []
+
+    def ask(self, name: str) -> None:
+        """Measure a page."""
+        self.pages.append(self._said(name))
+
+    def _said(self, line: str) -> Any:
+        print(line, file=cast("IO[str]", self._process.stdin), flush=True)
+        if answer := cast("IO[str]", self._process.stdout).readline():
+            return json.loads(answer)
+        msg = "A process that measures pages ended; it says above why."
+        raise RuntimeError(msg)
+
+    def end(self) -> None:
+        """Let it end."""
+        self._process.communicate()
+
+
+def _pages(urls: Mapping[int, str], redis_url: str, *, repeat: int) -> dict[int, list[Any]]:
+    """Measure every page at every size, the sizes in turns: all meet the machine as it is then."""
+    askers = {size: _Asker(url, redis_url, repeat) for size, url in urls.items()}
+    try:
+        # The largest has every page; a small clinic fills no second page of some.
+        for name in dict.fromkeys(name for one in askers.values() for name in one.names):
+            for one in askers.values():
+                if name in one.names:
+                    one.ask(name)
+    finally:
+        for one in askers.values():
+            one.end()
+    return {size: one.pages for size, one in askers.items()}
 
 
 def _megabytes(url: str) -> int:

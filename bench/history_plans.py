@@ -44,7 +44,7 @@ _EXPLAINED = ("SELECT", "INSERT", "(SELECT", "WITH")
 _SPENT = re.compile(r"(?:Execution|Planning) Time: ([\d.]+) ms")
 
 
-def plans_of(ask: Callable[[], Any], *, explain: bool = True) -> tuple[int, list[dict[str, Any]]]:
+def plans_of(ask: Callable[[], Any]) -> tuple[int, list[dict[str, Any]]]:
     """Ask for a page and explain each of its queries.
 
     Returns:
@@ -62,8 +62,6 @@ def plans_of(ask: Callable[[], Any], *, explain: bool = True) -> tuple[int, list
     with connection.execute_wrapper(keep):
         ask()
     counted = [sql for sql, _params in asked if not sql.startswith(_NOT_COUNTED)]
-    if not explain:
-        return len(counted), []
     return len(counted), list(_explained(connection, asked))
 
 

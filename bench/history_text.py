@@ -23,7 +23,7 @@ def write_plans(folder: Path, pages: Sequence[dict[str, Any]]) -> None:
 
     Args:
         folder: made when missing; its files are written anew.
-        pages: as :func:`bench.history_pages.measure_pages` gives them.
+        pages: as :func:`bench.history_measure.main` gives them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts: dict[str, list[dict[str, Any]]] = defaultdict(list)

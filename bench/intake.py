@@ -137,8 +137,9 @@ def take_in(data: bytes) -> tuple[float, float]:
     decoded = decode(data, limits=_LIMITS, at_least=DISPLAY_SIDE)
     halfway = time.perf_counter()
     encode_display(decoded.image)
-    encode_thumbnail(decoded.image)
-    encode_network_source(network_source(decoded.image))
+    source = network_source(decoded.image)
+    encode_thumbnail(source)
+    encode_network_source(source)
     return halfway - began, time.perf_counter() - halfway
 
 

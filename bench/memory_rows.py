@@ -17,12 +17,17 @@ _DRAWN = 16
 def main(count: int, seed: int = 5) -> None:
     """Add rows to the installation that the environment names; another seed, other images."""
     django.setup()
+    fill(count, seed)
+
+
+def fill(count: int, seed: int = 5) -> None:
+    """Add rows where Django is set up; no message is sent."""
     from classifier.choices import ActorKind, State  # noqa: PLC0415 - after django.setup()
     from classifier.models import Analysis, Image, Patient, Transition, User  # noqa: PLC0415 - same
     from classifier.services.analyses import LABEL_SET_OF  # noqa: PLC0415 - same
     from classifier.services.images import add_image  # noqa: PLC0415 - same
 
-    patient = Patient.objects.get()
+    patient = Patient.objects.order_by("created_at")[0]
     person = User.objects.get(pk=patient.created_by_id)
     drawn = [
         add_image(

@@ -20,14 +20,14 @@ from bench.turns import running
 from mlcore.bundle import latest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _KEYS = ("isic9", "clinical5")
-_PACE = {"ANALYSIS_SWEEP_SECONDS": "1"}
+PACE = {"ANALYSIS_SWEEP_SECONDS": "1"}
 _PATIENCE_SECONDS = 240.0
 _WAITING = "SELECT count(*) FROM classifier_analysis WHERE state IN ('queued', 'running')"
 # The first tenth of the answers is left out: a worker loads its networks with the first two.
-_ANSWERS = """
+ANSWERS = """
 SELECT label_set, extract(epoch FROM finished_at)::float FROM classifier_analysis
 WHERE state IN ('succeeded', 'rejected') ORDER BY finished_at
 """
@@ -47,7 +47,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     """
     images = 240 if quick else 960
     folder = new_folder()
-    site = Site(folder, workers=1, pace=dict(_PACE))
+    site = Site(folder, workers=1, pace=dict(PACE))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.callback(site.stop)
@@ -55,7 +55,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
         batch = int(site.manage("shell", "-v0", "-c", _ASK_BATCH).split()[-1])
         queues = [_queue(site, images, batch) for _ in range(1 if quick else 3)]
         start = _start(site)
-        _fill(site, images)
+        fill(site, images)
         told = json.loads(
             site.finish([sys.executable, "-m", "bench.worker_run"]).strip().splitlines()[-1]
         )
@@ -73,21 +73,21 @@ def measure(*, quick: bool) -> dict[str, Any]:
 _ASK_BATCH = "from django.conf import settings; print(settings.ANALYSIS_BATCH_SIZE)"
 
 
-def _fill(site: Site, images: int) -> None:
+def fill(site: Site, images: int) -> None:
     """Queue rows; those of earlier queues are done."""
     site.finish([sys.executable, "-m", "bench.memory_rows", str(images), str(time.time_ns())])
 
 
 def _queue(site: Site, images: int, batch: int) -> dict[str, Any]:
     """Let one real worker work off a queue, and its bare engine run before and after."""
-    done = len(site.ask(_ANSWERS))
-    _fill(site, images)
+    done = len(site.ask(ANSWERS))
+    fill(site, images)
     before = _engine_ms(batch)
     site.launch("worker0")
-    _work_off(site)
+    work_off(site)
     site.stop_gently("worker0")
     after = _engine_ms(batch)
-    answers = site.ask(_ANSWERS)[done:]
+    answers = site.ask(ANSWERS)[done:]
     # From the end of the first tenth: until then the networks were loaded.
     counted = answers[len(answers) // 10 :]
     seconds = counted[-1][1] - counted[0][1]
@@ -116,32 +116,37 @@ def _engine_ms(batch: int) -> dict[str, float]:
     return found
 
 
-def _work_off(site: Site) -> None:
+def work_off(site: Site, names: Sequence[str] = ("worker0",)) -> None:
+    """Wake the workers of these names and wait until nothing is due.
+
+    Raises:
+        RuntimeError: it takes too long; the message ends with the first worker's words.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     # The row is the job: whoever filled the table sent no message, so one is sent here.
-    site.manage("shell", "-v0", "-c", _NUDGE)
+    site.manage("shell", "-v0", "-c", NUDGE * len(names))
     while site.ask(_WAITING)[0][0]:
         if time.monotonic() > deadline:
-            words = site.log("worker0").read_text(encoding="utf-8", errors="replace")
+            words = site.log(names[0]).read_text(encoding="utf-8", errors="replace")
             msg = f"The worker does not come to an end:\n{words[-2000:]}"
             raise RuntimeError(msg)
         time.sleep(0.2)
 
 
-_NUDGE = "from classifier.services.analyses import wake_worker; wake_worker()"
+NUDGE = "from classifier.services.analyses import wake_worker; wake_worker();"
 
 
 def _start(site: Site) -> dict[str, float]:
     """Start a worker with one row of each kind due; time its words and its answers."""
-    done = len(site.ask(_ANSWERS))
-    _fill(site, 16)
-    site.manage("shell", "-v0", "-c", _NUDGE)
+    done = len(site.ask(ANSWERS))
+    fill(site, 16)
+    site.manage("shell", "-v0", "-c", NUDGE)
     began = time.time()
     site.launch("worker0")
     site.await_worker("worker0")
     ready = time.time() - began
-    _work_off(site)
-    first = site.ask(_ANSWERS)[done][1] - began
+    work_off(site)
+    first = site.ask(ANSWERS)[done][1] - began
     parent = site.processes["worker0"].pid
     (child,) = children(parent)
     found = {

@@ -53,13 +53,13 @@ def main() -> None:
     from PIL import Image  # noqa: PLC0415 - after setup
 
     from classifier.models import ModelVersion  # noqa: PLC0415 - after setup
-    from classifier.services import worker  # noqa: PLC0415 - after setup
+    from classifier.services import predictors, worker  # noqa: PLC0415 - after setup
     from mlcore import predictor  # noqa: PLC0415 - likewise
     from mlcore.engines.litert import LiteRTEngine  # noqa: PLC0415 - likewise
 
     for version in ModelVersion.objects.filter(active=True):
         picture = Image.new("RGB", (427, 320))
-        for lane in worker._lanes_for(version, worker._LANES):  # noqa: SLF001 - what is measured
+        for lane in predictors.lanes_for(version, predictors.LANES):
             lane.predict([picture] * 4)
     stages = Stages()
     stages.timed(worker, "claim_batch", "claim")
@@ -67,10 +67,10 @@ def main() -> None:
     stages.timed(predictor, "to_array", "resize")
     stages.timed(LiteRTEngine, "run", "engine")
     stages.timed(predictor.Predictor, "predict", "judge")
-    stages.timed(worker, "_complete_all", "write")
+    stages.timed(worker, "complete_all", "write")
     images = 0
     began = time.perf_counter()
-    while done := worker.run_batch(worker="bench"):
+    while done := worker.run_batch(worker="bench", go_on_seconds=3.0):
         images += done
     seconds = time.perf_counter() - began
     print(json.dumps({"images": images, "seconds": seconds, "stages": stages.seconds}))

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChaosError", "Plan", "run", "run_plan"]
 
-_MEGABYTES_AN_IMAGE = 0.4
+_MEGABYTES_AN_IMAGE = 0.6
+# The longest outage is mended after a minute: who waits longer for one upload waits for ever.
+_STALLED_SECONDS = 180.0
 # Of 100 answers 95 come within this time, whatever is broken, unless web or the database is down:
 # a broker that hangs keeps an upload for two seconds at most (``classifier.services.analyses``),
 # and apart from that it waits for nothing but the database and the disk.
@@ -168,8 +170,19 @@ def _damage(plan: Plan, site: Site) -> Outcome:
 
 
 def _await_done(uploads: Uploads, number: int) -> None:
+    """Wait for so many uploads.
+
+    Raises:
+        ChaosError: none has ended for so long that none will.
+    """
+    done, since = uploads.done, time.monotonic()
     while uploads.done < number and uploads.at_work:
         time.sleep(0.02)
+        if uploads.done != done:
+            done, since = uploads.done, time.monotonic()
+        elif time.monotonic() - since > _STALLED_SECONDS:
+            msg = f"No upload has ended for {_STALLED_SECONDS:.0f} s, after {done}. See web.log."
+            raise ChaosError(msg)
 
 
 def _await_final(site: Site, seconds: float) -> None:

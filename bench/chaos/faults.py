@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import signal
 import time
@@ -16,7 +17,6 @@ import redis
 from skinapp.runtime.children import stop
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator
 
     from bench.chaos.site import Site
@@ -173,6 +173,9 @@ class Faults:
             while _refused_by_disk(self.site) < before + _FULL_ANSWERS:
                 if time.monotonic() > deadline or not self.uploads.at_work:
                     break
+                if not self.uploads.in_hand:
+                    # A large disk takes longer to fill than what was left to send.
+                    self.uploads.allow_more(_FULL_ANSWERS)
                 time.sleep(0.2)
         finally:
             filler.unlink(missing_ok=True)
@@ -187,9 +190,16 @@ def _refused_by_disk(site: Site) -> int:
 
 
 def _fill(path: os.PathLike[str]) -> None:
-    """Write until nothing fits any more, in ever smaller pieces."""
+    """Write until nothing fits any more, in ever smaller pieces; the bulk is taken at once."""
     size = _FILLING
     with open(path, "wb", buffering=0) as stream:  # noqa: PTH123 - unbuffered, to meet ENOSPC here
+        room = os.fstatvfs(stream.fileno())
+        # What others write meanwhile must fit beside it, or nothing is taken at once.
+        bulk = room.f_bavail * room.f_frsize - 16 * size
+        if bulk > 0:
+            # Written out it would take longer than the uploads that shall meet the full disk.
+            os.posix_fallocate(stream.fileno(), 0, bulk)
+            stream.seek(bulk)
         while size:
             try:
                 written = stream.write(bytes(size))

@@ -215,6 +215,11 @@ class Uploads:
         with self._lock:
             self._allowed = number
 
+    def allow_more(self, number: int) -> None:
+        """Let so many be sent beyond those that were."""
+        with self._lock:
+            self._allowed = max(self._allowed, self._given + number)
+
     def stop(self) -> None:
         """Let everybody finish the request at hand and go."""
         self._end.set()
