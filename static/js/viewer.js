@@ -1,9 +1,62 @@
-/* <figure data-viewer>: fades the map, changes its label, zooms and moves the picture. Sizes and opacity
-   are set through the CSSOM, which a strict Content-Security-Policy allows. */
+/* <figure data-viewer>: fades the map, changes its label, zooms and moves the picture. Two of them in a
+   [data-viewer-pair] do so together until its [data-viewer-lock] button lets go. While a figure's
+   [data-viewer-align] button is pressed, only what lies over the picture moves. Sizes and opacity are
+   set through the CSSOM, which a strict Content-Security-Policy allows. */
 const MOST = 8;
 const STEP = 1.4;
 
+/* A picture that is laid over another: it is moved, turned and sized in small steps until it fits. */
+class Over {
+  reach = 4;
+  wheel = 1.02;
+  loose = true;
+
+  constructor(picture, under) {
+    this.picture = picture;
+    this.under = under;
+    this.fit();
+  }
+
+  step(way) {
+    if (way === "fit") this.fit();
+    else this.zoom(way === "in" ? 1.03 : 1 / 1.03);
+  }
+
+  zoom(factor) {
+    this.scale = Math.min(3, Math.max(1 / 3, this.scale * factor));
+    this.paint();
+  }
+
+  turn(degrees) {
+    this.angle += degrees;
+    this.paint();
+  }
+
+  move(dx, dy) {
+    // It lies inside of what the viewer enlarges.
+    this.x += dx / this.under.scale;
+    this.y += dy / this.under.scale;
+    this.paint();
+  }
+
+  fit() {
+    this.x = 0;
+    this.y = 0;
+    this.angle = 0;
+    this.scale = 1;
+    this.paint();
+  }
+
+  paint() {
+    this.picture.style.transform =
+      `translate(${this.x}px, ${this.y}px) rotate(${this.angle}deg) scale(${this.scale})`;
+  }
+}
+
 class Viewer {
+  reach = 40;
+  wheel = 1.15;
+
   constructor(figure) {
     this.stage = figure.querySelector("[data-viewer-stage]");
     this.pane = figure.querySelector("[data-viewer-pane]");
@@ -11,7 +64,9 @@ class Viewer {
     this.x = 0;
     this.y = 0;
     this.pointers = new Map();
+    this.hand = this;
     this.fade(figure);
+    this.align(figure);
     this.buttons(figure);
     this.keys();
     this.drag();
@@ -52,26 +107,50 @@ class Viewer {
     paint();
   }
 
+  align(figure) {
+    const button = figure.querySelector("[data-viewer-align]");
+    if (!button) return;
+    const over = new Over(figure.querySelector("[data-viewer-map]"), this);
+    const turns = figure.querySelectorAll("[data-viewer-turn]");
+    button.addEventListener("click", () => {
+      this.hand = this.hand === this ? over : this;
+      button.setAttribute("aria-pressed", String(this.hand === over));
+      for (const turn of turns) turn.hidden = this.hand !== over;
+      this.paint();
+    });
+    for (const turn of turns) {
+      turn.addEventListener("click", () => over.turn(Number(turn.dataset.viewerTurn)));
+    }
+  }
+
+  get loose() {
+    return this.scale > 1;
+  }
+
   buttons(figure) {
     for (const button of figure.querySelectorAll("[data-viewer-zoom]")) {
-      button.addEventListener("click", () => {
-        const way = button.dataset.viewerZoom;
-        if (way === "fit") this.fit();
-        else this.zoom(way === "in" ? STEP : 1 / STEP);
-      });
+      button.addEventListener("click", () => this.hand.step(button.dataset.viewerZoom));
     }
+  }
+
+  step(way) {
+    if (way === "fit") this.fit();
+    else this.zoom(way === "in" ? STEP : 1 / STEP);
   }
 
   keys() {
     const moves = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     this.stage.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "+" || event.key === "=") this.zoom(STEP);
-      else if (event.key === "-") this.zoom(1 / STEP);
-      else if (event.key === "0") this.fit();
-      else if (moves[event.key] && this.scale > 1) {
+      const { hand } = this;
+      if (event.key === "+" || event.key === "=") hand.step("in");
+      else if (event.key === "-") hand.step("out");
+      else if (event.key === "0") hand.step("fit");
+      else if (moves[event.key] && hand.loose) {
+        // The picture's window moves where the arrow points; a picture laid over goes there itself.
+        const far = hand === this ? hand.reach : -hand.reach;
         const [right, down] = moves[event.key];
-        this.move(right * 40, down * 40);
+        hand.move(right * far, down * far);
       } else return;
       event.preventDefault();
     });
@@ -80,7 +159,8 @@ class Viewer {
       (event) => {
         if (!event.ctrlKey && !event.metaKey) return; // A plain wheel scrolls the page.
         event.preventDefault();
-        this.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event);
+        const { hand } = this;
+        hand.zoom(event.deltaY < 0 ? hand.wheel : 1 / hand.wheel, event);
       },
       { passive: false },
     );
@@ -89,7 +169,7 @@ class Viewer {
   drag() {
     this.stage.addEventListener("pointerdown", (event) => {
       this.pointers.set(event.pointerId, event);
-      if (this.scale > 1 || this.pointers.size > 1) this.stage.setPointerCapture(event.pointerId);
+      if (this.hand.loose || this.pointers.size > 1) this.stage.setPointerCapture(event.pointerId);
     });
     this.stage.addEventListener("pointermove", (event) => {
       const before = this.pointers.get(event.pointerId);
@@ -98,9 +178,9 @@ class Viewer {
       this.pointers.set(event.pointerId, event);
       if (other) {
         const distance = (a) => Math.hypot(a.clientX - other.clientX, a.clientY - other.clientY);
-        this.zoom(distance(event) / Math.max(1, distance(before)), event);
-      } else if (this.scale > 1) {
-        this.move(event.clientX - before.clientX, event.clientY - before.clientY);
+        this.hand.zoom(distance(event) / Math.max(1, distance(before)), event);
+      } else if (this.hand.loose) {
+        this.hand.move(event.clientX - before.clientX, event.clientY - before.clientY);
       }
     });
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
@@ -149,8 +229,54 @@ class Viewer {
     this.y = Math.min(farY, Math.max(-farY, this.y));
     this.pane.style.transform =
       this.scale === 1 ? "" : `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
-    this.stage.toggleAttribute("data-zoomed", this.scale > 1);
+    this.stage.toggleAttribute("data-zoomed", this.hand.loose);
+    this.follow?.(this);
+  }
+
+  /* Shows the part that another viewer shows, whatever the size of either. */
+  like(other) {
+    const { follow } = this;
+    this.follow = null;
+    this.scale = other.scale;
+    this.x = (other.x / Math.max(1, other.pane.offsetWidth)) * this.pane.offsetWidth;
+    this.y = (other.y / Math.max(1, other.pane.offsetHeight)) * this.pane.offsetHeight;
+    this.paint();
+    this.follow = follow;
   }
 }
 
-for (const figure of document.querySelectorAll("figure[data-viewer]")) new Viewer(figure);
+const together = (pair, [one, other]) => {
+  const lock = pair.querySelector("[data-viewer-lock]");
+  const locked = () => lock.getAttribute("aria-pressed") === "true";
+  let last = one;
+  const follow = (moved) => {
+    last = moved;
+    if (locked()) (moved === one ? other : one).like(moved);
+  };
+  one.follow = follow;
+  other.follow = follow;
+  lock.addEventListener("click", () => {
+    lock.setAttribute("aria-pressed", String(!locked()));
+    if (locked()) follow(last);
+  });
+  for (const viewer of [one, other]) {
+    viewer.stage.addEventListener("focus", () => {
+      last = viewer;
+    });
+  }
+  for (const button of pair.querySelectorAll("[data-viewer-zoom]")) {
+    button.addEventListener("click", () => last.step(button.dataset.viewerZoom));
+  }
+};
+
+const viewers = new Map();
+for (const figure of document.querySelectorAll("figure[data-viewer]")) {
+  viewers.set(figure, new Viewer(figure));
+}
+for (const pair of document.querySelectorAll("[data-viewer-pair]")) {
+  const figures = pair.querySelectorAll("figure[data-viewer]");
+  together(
+    pair,
+    [...figures].map((figure) => viewers.get(figure)),
+  );
+}
