@@ -1,0 +1,93 @@
+"""Noticing that opinions differ, and that somebody has decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from classifier.choices import Decision
+from classifier.models import Analysis, Disagreement, Reading, Review
+from classifier.selectors.second_readings import (
+    Opinion,
+    difference_between,
+    people_differ,
+    people_hold,
+    worst_difference,
+)
+from classifier.services import audit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def note_reading(*, reading: Reading) -> None:
+    """Open a disagreement where a reading that was just saved differs from what is on record.
+
+    It is compared with the last decision if there is one, else with the network's first label and
+    with every other reading. Call it in the transaction that saves the reading.
+    """
+    analysis = reading.analysis
+    # Two who read at the same moment would each not see the other's; the second waits here.
+    Analysis.objects.select_for_update(no_key=True).only("pk").get(pk=analysis.pk)
+    mine = Opinion(reading.diagnosis, reading.diagnosis_text)
+    found = worst_difference(
+        difference_between(mine, other, analysis.label_set) for other in _others(analysis, reading)
+    )
+    if found is None:
+        return
+    opened = Disagreement.objects.filter(analysis=analysis, settled_by__isnull=True)
+    worse = worst_difference([found, *opened.values_list("difference", flat=True)])
+    if opened.update(difference=worse):
+        return
+    Disagreement.objects.create(
+        clinic_id=analysis.clinic_id,
+        patient_id=analysis.patient_id,
+        analysis=analysis,
+        difference=found,
+    )
+
+
+def settle(*, review: Review) -> None:
+    """Close the disagreement that a review with a diagnosis decides, if there is one.
+
+    Call it in the transaction that saves the review.
+    """
+    if not review.diagnosis:
+        return
+    settled = Disagreement.objects.filter(
+        analysis=review.analysis_id, settled_by__isnull=True
+    ).update(settled_by=review)
+    if settled:
+        audit.record(
+            action="disagreement.settled",
+            actor=review.reviewer,
+            clinic_id=review.clinic_id,
+            subject=review.analysis,
+            number=review.number,
+        )
+
+
+def needs_reason(analysis: Analysis) -> bool:
+    """Tell whether a decision must say why: people differ among themselves, and it is open."""
+    opened = Disagreement.objects.filter(analysis=analysis, settled_by__isnull=True)
+    if not opened.exists():
+        return False
+    said = ("diagnosis", "diagnosis_text")
+    read = analysis.readings.values_list("reader_id", *said)
+    decided = analysis.reviews.exclude(diagnosis="").values_list("reviewer_id", *said)
+    return people_differ(people_hold(decided, read), analysis.label_set)
+
+
+def _others(analysis: Analysis, reading: Reading) -> Sequence[Opinion]:
+    decided = Review.objects.filter(analysis=analysis).exclude(diagnosis="").order_by("number")
+    last = decided.last()
+    if last is not None:
+        return [Opinion(last.diagnosis, last.diagnosis_text)]
+    found = [
+        Opinion(diagnosis, text)
+        for diagnosis, text in Reading.objects.filter(analysis=analysis)
+        .exclude(pk=reading.pk)
+        .values_list("diagnosis", "diagnosis_text")
+    ]
+    if analysis.decision == Decision.ANSWER:
+        found.append(Opinion(analysis.top_label))
+    return found

@@ -1,0 +1,123 @@
+"""Asking a colleague to read an image, and taking the question back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from classifier.choices import State
+from classifier.models import Analysis, Reading, ReadingRequest
+from classifier.selectors.second_readings import may_withdraw, possible_readers
+from classifier.services import audit
+from classifier.services.errors import ConflictError, RuleError
+
+if TYPE_CHECKING:
+    from classifier.models import User
+
+
+def request_second_reading(*, analysis: Analysis, by: User, asked: User | None) -> ReadingRequest:
+    """Ask for a blinded reading: one colleague, or anybody of the clinic.
+
+    From now on the network's answer and all opinions are hidden from whoever is asked, until their
+    own reading is saved or the request is withdrawn.
+
+    Args:
+        analysis: finished, and revealed to ``by``.
+        by: a clinician of the analysis's clinic.
+        asked: the colleague; None for anybody.
+
+    Raises:
+        RuleError: there is nothing to read, ``by`` has not read it themself, or the colleague
+            cannot read it blinded any more.
+        ConflictError: somebody asked for a second reading already.
+    """
+    if analysis.state not in {State.SUCCEEDED, State.REJECTED}:
+        raise RuleError(_("The analysis is not finished yet."))
+    if analysis.modality != analysis.image.modality:
+        raise RuleError(
+            _("The modality of this image was corrected since. Use the analysis for the right one.")
+        )
+    if not Analysis.objects.revealed_to(by).filter(pk=analysis.pk).exists():
+        raise RuleError(_("Save your own reading first."))
+    if asked is not None and not possible_readers(analysis, by).filter(pk=asked.pk).exists():
+        raise RuleError(
+            _(
+                "This colleague cannot read the image blinded: they have read it, reviewed it or "
+                "seen the answer already, or do not work as a clinician here. Ask somebody else."
+            )
+        )
+    try:
+        with transaction.atomic():
+            request = ReadingRequest.objects.create(
+                clinic_id=analysis.clinic_id,
+                patient_id=analysis.patient_id,
+                analysis=analysis,
+                requested_by=by,
+                asked=asked,
+            )
+            audit.record(
+                action="second_reading.requested",
+                actor=by,
+                clinic_id=analysis.clinic_id,
+                subject=analysis,
+                request=str(request.pk),
+                asked=str(asked.pk) if asked is not None else "",
+            )
+    except IntegrityError as error:
+        raise ConflictError(
+            _("Somebody has asked for a second reading of this image already.")
+        ) from error
+    return request
+
+
+def withdraw_request(*, request: ReadingRequest, by: User) -> None:
+    """Take a request back; the answer is shown again to whom it was hidden from by it.
+
+    Raises:
+        RuleError: somebody else asked, and ``by`` does not administer the clinic.
+        ConflictError: it was answered or withdrawn meanwhile.
+    """
+    if not may_withdraw(request, by):
+        raise RuleError(_("Only whoever asked, or the clinic's administrator, can withdraw this."))
+    with transaction.atomic():
+        withdrawn = (
+            ReadingRequest.objects.open()
+            .filter(pk=request.pk)
+            .update(withdrawn_at=timezone.now(), withdrawn_by=by)
+        )
+        if not withdrawn:
+            raise ConflictError(_("The request is closed already: it was answered or withdrawn."))
+        audit.record(
+            action="second_reading.withdrawn",
+            actor=by,
+            clinic_id=request.clinic_id,
+            subject=request.analysis,
+            request=str(request.pk),
+        )
+
+
+def answer_request(*, reading: Reading, request: ReadingRequest | None) -> bool:
+    """Close the request that a reading answers; call it in the transaction that saves the reading.
+
+    Args:
+        reading: just saved. One that is not blinded answers no request: it stays open.
+        request: the request that asked its reader at that moment, or None.
+
+    Returns:
+        Whether the request is answered by it.
+    """
+    if request is None or not reading.blinded:
+        return False
+    answered = ReadingRequest.objects.open().filter(pk=request.pk).update(reading=reading)
+    if answered:
+        audit.record(
+            action="second_reading.answered",
+            actor=reading.reader,
+            clinic_id=reading.clinic_id,
+            subject=reading.analysis,
+            request=str(request.pk),
+        )
+    return bool(answered)
