@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from classifier.models import LabelSet, ModelVersion
 from classifier.services import audit
-from classifier.services.errors import RuleError
+from classifier.services.errors import ConflictError, RuleError
 from mlcore.bundle import ReleaseError, load_release
 
 if TYPE_CHECKING:
@@ -56,54 +56,121 @@ def register_release(*, folder: Path) -> tuple[ModelVersion, bool]:
     return version, True
 
 
+def may_switch(user: User) -> bool:
+    """Tell whether the person decides which network answers: who may change model versions."""
+    return user.is_active and user.has_perm("classifier.change_modelversion")
+
+
 @transaction.atomic
-def activate_version(*, version: ModelVersion, by: User | None = None) -> None:
+def activate_version(
+    *, version: ModelVersion, by: User | None = None, reason: str = "", seen: str | None = None
+) -> bool:
     """Let a version answer for its label set from now on.
 
+    Args:
+        version: which.
+        by: who decides; None where the installation does, by a command.
+        reason: why; demanded of a person.
+        seen: key of the version that the person saw answering, "" where none did: if another one
+            answers by now, nothing is switched. None where nobody looked.
+
+    Returns:
+        Whether this switched; False where the version answered already.
+
     Raises:
-        RuleError: its files are missing or were changed.
+        RuleError: no right, no reason, or its files are missing or were changed.
+        ConflictError: somebody switched since the person looked.
     """
+    _check_person(by, reason)
     check_files(version)
-    # The lock on every version of the label set keeps two switches in order.
-    siblings = ModelVersion.objects.select_for_update().filter(label_set=version.label_set)
-    before = next((other for other in siblings.order_by("pk") if other.active), None)
+    before = _locked_active(version.label_set)
     if before is not None and before.pk == version.pk:
+        return False
+    _check_seen(before, seen)
+    _switch(version, before=before, by=by, reason=reason)
+    return True
+
+
+@transaction.atomic
+def roll_back(
+    *, label_set: str, by: User | None = None, reason: str = "", seen: str | None = None
+) -> ModelVersion:
+    """Let the version that answered before the present one answer again, and return it.
+
+    Rolling back twice goes back two versions: what somebody rolled back from does not come back
+    by itself, however often the button is pressed, but only when it is activated by name.
+
+    Args:
+        label_set: whose network.
+        by: see :func:`activate_version`, likewise the others.
+        reason: likewise.
+        seen: likewise; two people who press at once go back one version, not two.
+
+    Raises:
+        RuleError: no right, no reason, there is no earlier one, or its files are missing or were
+            changed.
+        ConflictError: somebody switched since the person looked.
+    """
+    _check_person(by, reason)
+    present = _locked_active(label_set)
+    _check_seen(present, seen)
+    chosen = version_before(label_set)
+    if present is None or chosen is None:
+        raise RuleError(_("No earlier version has been active."))
+    check_files(chosen)
+    _switch(chosen, before=present, by=by, reason=reason)
+    # The audit trail keeps when it was active; this column only says where a roll-back leads to.
+    ModelVersion.objects.filter(pk=present.pk).update(activated_at=None)
+    chosen.refresh_from_db()
+    return chosen
+
+
+def version_before(label_set: str) -> ModelVersion | None:
+    """Return the version that a roll-back would lead to, if there is one."""
+    earlier = ModelVersion.objects.filter(
+        label_set=label_set, active=False, activated_at__isnull=False
+    )
+    return earlier.order_by("-activated_at", "-registered_at").first()
+
+
+def _check_person(by: User | None, reason: str) -> None:
+    if by is None:
         return
+    if not may_switch(by):
+        raise RuleError(_("Only an administrator of the installation switches networks."))
+    if not reason.strip():
+        raise RuleError(_("Please give a reason."))
+
+
+def _locked_active(label_set: str) -> ModelVersion | None:
+    """Return the version that answers; the lock on all of its label set keeps switches in order."""
+    siblings = ModelVersion.objects.select_for_update().filter(label_set=label_set)
+    return next((version for version in siblings.order_by("pk") if version.active), None)
+
+
+def _check_seen(present: ModelVersion | None, seen: str | None) -> None:
+    if seen is not None and seen != (str(present.pk) if present else ""):
+        raise ConflictError(
+            _("Somebody else switched meanwhile: %(version)s answers now. Nothing was changed.")
+            % {"version": present or _("none")}
+        )
+
+
+def _switch(
+    version: ModelVersion, *, before: ModelVersion | None, by: User | None, reason: str
+) -> None:
+    siblings = ModelVersion.objects.filter(label_set=version.label_set)
     siblings.filter(active=True).update(active=False)
     siblings.filter(pk=version.pk).update(active=True, activated_at=timezone.now())
     audit.record(
         action="model_version.activated",
         actor=by,
         subject=version,
+        reason=reason.strip(),
         label_set=version.label_set,
         version=version.version,
         before=before.version if before else None,
     )
-
-
-@transaction.atomic
-def roll_back(*, label_set: str, by: User | None = None) -> ModelVersion:
-    """Let the version that answered before the present one answer again, and return it.
-
-    Rolling back twice goes back two versions: what somebody rolled back from does not come back
-    by itself, however often the button is pressed, but only when it is activated by name.
-
-    Raises:
-        RuleError: there is no earlier one, or its files are missing or were changed.
-    """
-    siblings = list(
-        ModelVersion.objects.select_for_update().filter(label_set=label_set).order_by("pk")
-    )
-    present = next((version for version in siblings if version.active), None)
-    earlier = [version for version in siblings if version.activated_at and not version.active]
-    if present is None or not earlier:
-        raise RuleError(_("No earlier version has been active."))
-    chosen = max(earlier, key=lambda version: version.activated_at or version.registered_at)
-    activate_version(version=chosen, by=by)
-    # The audit trail keeps when it was active; this column only says where a roll-back leads to.
-    ModelVersion.objects.filter(pk=present.pk).update(activated_at=None)
-    chosen.refresh_from_db()
-    return chosen
 
 
 def release_folder(version: ModelVersion) -> Path:

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from classifier.models import AuditEvent, ModelVersion
-from classifier.services.errors import RuleError
+from classifier.services.errors import ConflictError, RuleError
 from classifier.services.model_versions import (
     activate_version,
     register_release,
@@ -143,19 +143,16 @@ def test_one_version_answers_for_a_label_set(
     cast: Cast, newer: Callable[..., ModelVersion]
 ) -> None:
     second = newer("0.2.0")
-    activate_version(version=second, by=cast.superuser)
+    assert activate_version(version=second, by=cast.superuser, reason="Better on melanoma")
     second.refresh_from_db()
     assert active() == "0.2.0"
     assert active("clinical5") == "0.1.0"
     assert second.activated_at is not None
     event = AuditEvent.objects.filter(action="model_version.activated").latest("id")
-    assert (event.actor, event.details["before"], event.details["version"]) == (
-        cast.superuser,
-        "0.1.0",
-        "0.2.0",
-    )
+    assert (event.actor, event.reason) == (cast.superuser, "Better on melanoma")
+    assert (event.details["before"], event.details["version"]) == ("0.1.0", "0.2.0")
     count = AuditEvent.objects.count()
-    activate_version(version=second, by=cast.superuser)
+    assert not activate_version(version=second, by=cast.superuser, reason="Again")
     assert AuditEvent.objects.count() == count
     with pytest.raises(IntegrityError, match="model_version_one_active"), transaction.atomic():
         ModelVersion.objects.filter(label_set="isic9").update(active=True)
@@ -186,7 +183,7 @@ def test_rolling_back_goes_back_and_never_to_what_was_left(
     second, third = newer("0.2.0"), newer("0.3.0")
     activate_version(version=second)
     activate_version(version=third)
-    assert roll_back(label_set="isic9", by=cast.superuser) == second
+    assert roll_back(label_set="isic9", by=cast.superuser, reason="Worse") == second
     assert active() == "0.2.0"
     assert AuditEvent.objects.latest("id").actor == cast.superuser
     assert roll_back(label_set="isic9").version == "0.1.0"
@@ -206,6 +203,70 @@ def test_a_roll_back_to_damaged_files_changes_nothing(
     with pytest.raises(RuleError, match="cannot be used"):
         roll_back(label_set="isic9")
     assert active() == "0.2.0"
+
+
+@pytest.mark.parametrize(
+    ("who", "reason", "sentence"),
+    [
+        ("superuser", "   ", "give a reason"),
+        ("administrator", "Because", "Only an administrator of the installation"),
+        ("deactivated", "Because", "Only an administrator of the installation"),
+    ],
+)
+def test_a_switch_asks_who_and_why(
+    cast: Cast, newer: Callable[..., ModelVersion], who: str, reason: str, sentence: str
+) -> None:
+    second = newer("0.2.0")
+    by = getattr(cast, who)
+    with pytest.raises(RuleError, match=sentence):
+        activate_version(version=second, by=by, reason=reason)
+    activate_version(version=second)
+    with pytest.raises(RuleError, match=sentence):
+        roll_back(label_set="isic9", by=by, reason=reason)
+    assert active() == "0.2.0"
+
+
+def test_who_saw_another_version_answering_switches_nothing(
+    cast: Cast, newer: Callable[..., ModelVersion]
+) -> None:
+    first = ModelVersion.objects.get(label_set="isic9", active=True)
+    second, third = newer("0.2.0"), newer("0.3.0")
+    root, seen = cast.superuser, str(first.pk)
+    activate_version(version=second, by=root, reason="Better", seen=seen)
+    with pytest.raises(ConflictError, match=r"isic9 0\.2\.0 answers now"):
+        activate_version(version=third, by=root, reason="Better", seen=seen)
+    with pytest.raises(ConflictError, match=r"isic9 0\.2\.0 answers now"):
+        roll_back(label_set="isic9", by=root, reason="Worse", seen=seen)
+    # Who wanted the same has what they wanted.
+    assert not activate_version(version=second, by=root, reason="Better", seen=seen)
+    assert active() == "0.2.0"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_roll_back_at_once_go_back_one_version(
+    transactional_db: None, newer: Callable[..., ModelVersion]
+) -> None:
+    activate_version(version=newer("0.2.0"))
+    third = newer("0.3.0")
+    activate_version(version=third)
+    root = factories.make_user(is_superuser=True)
+    start = threading.Barrier(2)
+
+    def press(_number: int) -> str:
+        try:
+            start.wait(20)
+            roll_back(label_set="isic9", by=root, reason="Worse", seen=str(third.pk))
+        except ConflictError:
+            return "conflict"
+        else:
+            return "back"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(press, range(2))) == ["back", "conflict"]
+    assert active() == "0.2.0"
+    assert AuditEvent.objects.filter(reason="Worse").count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -272,8 +333,11 @@ def test_activate_model_switches_and_goes_back(newer: Callable[..., ModelVersion
     newer("0.2.0")
     assert "isic9 0.2.0 answers for isic9" in told("activate_model", "isic9", "0.2.0")
     assert active() == "0.2.0"
-    assert "isic9 0.1.0 answers for isic9" in told("activate_model", "isic9", "--roll-back")
+    assert "isic9 0.1.0 answers for isic9" in told(
+        "activate_model", "isic9", "--roll-back", "--reason", "Worse"
+    )
     assert active() == "0.1.0"
+    assert AuditEvent.objects.filter(reason="Worse").count() == 1
 
 
 @pytest.mark.parametrize(
