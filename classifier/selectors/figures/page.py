@@ -1,0 +1,249 @@
+"""Everything that the figures page shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count
+from django.db.models.functions import Lower, Trim
+from django.utils.translation import gettext as _
+
+from classifier.choices import Verdict
+from classifier.models import Review
+from classifier.selectors.drift import Drift, drifts_of, measure_name, watched_versions
+from classifier.selectors.figures import charts
+from classifier.selectors.figures.counts import Tally, analyses_of, count, judged
+from classifier.selectors.figures.drift_chart import drift, drift_of_groups
+from classifier.selectors.figures.words import SKIN_GROUPS, duration, group_name, group_order
+from classifier.selectors.rates import TOO_FEW, Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from classifier.models import User
+    from classifier.selectors.figures.counts import Counts, Period
+    from mlcore.plots.plot import Plot, Table
+
+# Reasons in people's own words that are listed, the most frequent first.
+MOST_REASONS = 10
+_QUESTIONS = ("version", "skin_type", "sex", "age_band", "site")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One figure of the whole period.
+
+    Attributes:
+        name: what it is.
+        value: as shown.
+        note: what it was counted from.
+    """
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DriftView:
+    """What the page says of one network's drift.
+
+    Attributes:
+        drift: what was found.
+        plot: None where there is nothing to compare.
+        alarms: names of what has shifted.
+        groups: how far the pictures of groups of patients lie; None likewise.
+    """
+
+    drift: Drift
+    plot: Plot | None
+    alarms: str
+    groups: Table | None
+
+
+@dataclass(frozen=True)
+class FiguresPage:
+    """The page.
+
+    Attributes:
+        images: how many were sent; 0 leaves everything else empty.
+        open: how many finished ones the page may tell of.
+        hidden: how many finished ones it leaves out.
+        facts: of the whole period.
+        work: plots of volume, waiting and agreement.
+        calibration: one plot for each network.
+        groups: one plot for each way to part the images.
+        reasons: why answers were overruled, in people's own words, and how often.
+        drift: one view for each network that answers now.
+    """
+
+    images: int
+    open: int
+    hidden: int
+    facts: list[Fact]
+    work: list[Plot]
+    calibration: list[Plot]
+    groups: list[Plot]
+    reasons: list[tuple[str, int]]
+    drift: list[DriftView]
+
+    @property
+    def alarms(self) -> list[DriftView]:
+        """Networks whose pictures have shifted."""
+        return [view for view in self.drift if view.alarms]
+
+    @property
+    def drift_plots(self) -> list[Plot]:
+        """Plots of what has pictures enough to be compared."""
+        return [view.plot for view in self.drift if view.plot]
+
+
+def figures_page(user: User, period: Period, *, now: datetime) -> FiguresPage:
+    """Return the page of a period.
+
+    Drift is looked at over the last days before ``now`` whatever the period is, and over all
+    pictures: whoever could choose its days could tell a single unread image from the difference.
+
+    Args:
+        user: who asks.
+        period: what to count.
+        now: the present moment.
+
+    Raises:
+        PermissionDenied: all clinics together are for superusers only.
+    """
+    counts = count(user, period)
+    views = [_view(one) for one in drifts_of(watched_versions(), until=now, clinic=period.clinic)]
+    tally = counts.tally
+    return FiguresPage(
+        images=counts.all_waits.images,
+        open=tally.images,
+        hidden=counts.all_waits.finished - tally.images,
+        facts=_facts(counts),
+        work=_work(counts),
+        calibration=_calibration(counts),
+        groups=[charts.groups(question, _named(question, counts)) for question in _QUESTIONS]
+        if tally.images
+        else [],
+        reasons=_written_reasons(user, period),
+        drift=views,
+    )
+
+
+def _facts(counts: Counts) -> list[Fact]:
+    waits, tally = counts.all_waits, counts.tally
+    agreed, own = Share(tally.agreed, tally.decided), Share(tally.read_same, tally.read)
+    cannot, rejected = (
+        Share(tally.cannot_say, tally.images),
+        Share(tally.rejected, tally.images),
+    )
+    few = _("too few to say")
+    enough = {"answer": waits.finished >= TOO_FEW, "review": waits.reviewed >= TOO_FEW}
+    return [
+        Fact(_("Images"), str(waits.images), _("%(n)d failed") % {"n": waits.failed}),
+        _wait(_("From upload to answer"), waits.answer if enough["answer"] else None, few),
+        _wait(_("From upload to review"), waits.review if enough["review"] else None, few),
+        _shared(_("Agreement, final decision"), agreed),
+        _shared(_("Agreement, own reading before"), own),
+        _shared(_("Agreement, outcome"), Share(tally.proven_same, tally.proven)),
+        _shared(_("Cannot say"), cannot),
+        _shared(_("Rejected"), rejected),
+    ]
+
+
+def _wait(name: str, times: tuple[float, float] | None, few: str) -> Fact:
+    if times is None:
+        return Fact(name, few)
+    late = _("19 of 20 within %(time)s") % {"time": duration(times[1])}
+    return Fact(name, duration(times[0]), late)
+
+
+def _shared(name: str, share: Share) -> Fact:
+    note = f"{share.percent_interval} · {share.counts}" if share.enough else share.counts
+    return Fact(name, share.percent, note)
+
+
+def _work(counts: Counts) -> list[Plot]:
+    if not counts.waits:
+        return []
+    months = {month: counts.tallies["month"].get(month, Tally()) for month in counts.waits}
+    found: list[Plot | None] = [
+        charts.volume(counts.waits),
+        charts.waiting(counts.waits, review=False),
+        charts.waiting(counts.waits, review=True),
+        charts.agreement(months),
+        charts.overruled(counts.tallies["pair"]),
+        charts.unanswered(months),
+        charts.reasons(counts.tallies["reason"], "cannot_say"),
+        charts.reasons(counts.tallies["reason"], "rejected"),
+    ]
+    return [plot for plot in found if plot is not None]
+
+
+def _calibration(counts: Counts) -> list[Plot]:
+    networks: dict[str, dict[int, Tally]] = {}
+    for (labels, number), one in counts.tallies["bin"].items():
+        if number is not None:
+            networks.setdefault(labels, {})[number] = one
+    return [charts.reliability(labels, bins) for labels, bins in sorted(networks.items())]
+
+
+def _named(question: str, counts: Counts) -> Mapping[str, Tally]:
+    """Return the parts of the images by name, in the order in which people expect them."""
+    found = counts.tallies[question]
+    if question == "skin_type":
+        found = _together(found, {key: SKIN_GROUPS.get(key, "unknown") for key in found})
+    if question == "age_band":
+        found = _together(found, {key: key or None for key in found})
+
+    def place(key: Any) -> Any:
+        return key if question == "version" else group_order((question, key))
+
+    return {group_name(question, key): found[key] for key in sorted(found, key=place)}
+
+
+def _together(found: Mapping[Any, Tally], groups: Mapping[Any, Any]) -> dict[Any, Tally]:
+    parts: dict[Any, list[Tally]] = {}
+    for key, one in found.items():
+        parts.setdefault(groups[key], []).append(one)
+    return {key: _sum(them) for key, them in parts.items()}
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    them = list(tallies)
+    return Tally(
+        **{name.name: sum(getattr(one, name.name) for one in them) for name in fields(Tally)}
+    )
+
+
+def _written_reasons(user: User, period: Period) -> list[tuple[str, int]]:
+    """Return why answers were overruled, as written.
+
+    Of one clinic only: its members may read these reviews anyway. What somebody wrote may name a
+    patient, so no reason is told beyond the clinic.
+    """
+    if period.clinic is None:
+        return []
+    rows = (
+        Review.objects.filter(
+            verdict=Verdict.OVERRULE,
+            # Older reviews cannot be of these analyses; the newest ones have an index.
+            created_at__gte=period.since,
+            analysis__in=judged(analyses_of(user, period), user),
+        )
+        .order_by()
+        .values(written=Lower(Trim("reason")))
+        .annotate(times=Count("pk"))
+        .order_by("-times", "written")
+    )
+    return [(row["written"], row["times"]) for row in rows[:MOST_REASONS]]
+
+
+def _view(found: Drift) -> DriftView:
+    names = [measure_name(row.measure) for row in found.shifts]
+    shifted = ", ".join(measure_name(row.measure) for row in found.alarms)
+    if not (found.shifts and found.enough):
+        return DriftView(found, None, shifted, None)
+    return DriftView(found, drift(found, names), shifted, drift_of_groups(found))
