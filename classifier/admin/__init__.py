@@ -3,6 +3,24 @@
 ``AdminConfig.autodiscover`` imports this package, which registers every model admin.
 """
 
-from classifier.admin import analyses, audit, kept, people, records, registry, second_factor
+from classifier.admin import (
+    analyses,
+    audit,
+    kept,
+    people,
+    programs,
+    records,
+    registry,
+    second_factor,
+)
 
-__all__ = ["analyses", "audit", "kept", "people", "records", "registry", "second_factor"]
+__all__ = [
+    "analyses",
+    "audit",
+    "kept",
+    "people",
+    "programs",
+    "records",
+    "registry",
+    "second_factor",
+]

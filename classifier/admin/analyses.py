@@ -4,39 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin import helpers
-from django.template.response import TemplateResponse
+from django.contrib import admin
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from classifier.admin.base import (
     ActorMixin,
     ReadOnlyAdmin,
+    ReasonMixin,
     found_by_patient,
     people_like,
     person,
 )
 from classifier.models import Analysis, Prediction, Reading, Review, Transition
 from classifier.services.analyses import cancel_analysis, retry_analysis
-from classifier.services.errors import RuleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
-
-
-class ReasonForm(forms.Form):
-    """Why an administrator interferes with a job."""
-
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=500,
-        help_text=_("It is kept with the transition and in the audit trail."),
-    )
 
 
 class TransitionInline(ActorMixin, admin.TabularInline[Transition, Analysis]):
@@ -70,7 +58,7 @@ class TransitionInline(ActorMixin, admin.TabularInline[Transition, Analysis]):
 
 
 @admin.register(Analysis)
-class AnalysisAdmin(ReadOnlyAdmin[Analysis]):
+class AnalysisAdmin(ReasonMixin, ReadOnlyAdmin[Analysis]):
     """Jobs: looked at here, moved only by actions that demand a reason."""
 
     inlines: ClassVar[list[Any]] = [TransitionInline]
@@ -111,14 +99,18 @@ class AnalysisAdmin(ReadOnlyAdmin[Analysis]):
     @admin.action(description=_("Retry the chosen analyses"), permissions=["move"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Analysis]) -> HttpResponse | None:
         """Queue failed or rejected analyses again."""
-        return self._with_reason(request, queryset, "retry", _("Retry"), retry_analysis)
+        return self._move(request, queryset, "retry", _("Retry"), retry_analysis)
 
     @admin.action(description=_("Cancel the chosen analyses"), permissions=["move"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Analysis]) -> HttpResponse | None:
         """Cancel queued analyses."""
-        return self._with_reason(request, queryset, "cancel", _("Cancel"), cancel_analysis)
+        return self._move(request, queryset, "cancel", _("Cancel"), cancel_analysis)
 
-    def _with_reason(
+    def about(self, row: Analysis) -> str:
+        """Return what tells one job from another."""
+        return f"{row.get_state_display()} · {date_format(row.created_at, 'DATETIME_FORMAT')}"
+
+    def _move(
         self,
         request: HttpRequest,
         queryset: QuerySet[Analysis],
@@ -126,30 +118,15 @@ class AnalysisAdmin(ReadOnlyAdmin[Analysis]):
         verb: Any,
         service: Callable[..., object],
     ) -> HttpResponse | None:
-        form = ReasonForm(request.POST if "confirmed" in request.POST else None)
-        if not form.is_valid():
-            context = self.admin_site.each_context(request) | {
-                "title": verb,
-                "form": form,
-                "analyses": queryset.select_related("patient"),
-                "action": action,
-                "verb": verb,
-                "checkbox": helpers.ACTION_CHECKBOX_NAME,
-                "opts": self.model._meta,
-            }
-            return TemplateResponse(request, "admin/classifier/analysis/reason.html", context)
-        done = 0
-        for analysis in queryset:
-            try:
-                service(analysis=analysis, by=person(request), reason=form.cleaned_data["reason"])
-            except RuleError as error:
-                self.message_user(request, f"{analysis.pk}: {error}", messages.ERROR)
-            else:
-                done += 1
-        if done:
-            sentence = ngettext("%(n)d analysis moved.", "%(n)d analyses moved.", done)
-            self.message_user(request, sentence % {"n": done}, messages.SUCCESS)
-        return None
+        return self.with_reason(
+            request,
+            queryset,
+            action=action,
+            verb=verb,
+            intro=_("These analyses will be moved. Say why; it is kept."),
+            deed=lambda row, reason: service(analysis=row, by=person(request), reason=reason),
+            done=lambda n: ngettext("%(n)d analysis moved.", "%(n)d analyses moved.", n) % {"n": n},
+        )
 
 
 @admin.register(Prediction)

@@ -6,23 +6,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import FileField, Model, Q
+from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from classifier.models import Patient
 from classifier.services import audit
+from classifier.services.errors import RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from django.db.models import QuerySet
     from django.forms import ModelForm
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
     from classifier.models import User
 
@@ -184,6 +188,76 @@ class ReadOnlyAdmin(RecordAdmin[M]):
     def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:  # noqa: ARG002 - Django's signature
         """Return False: the page shows the row without a form."""
         return False
+
+
+class ReasonForm(forms.Form):
+    """Why an administrator interferes."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=500,
+        help_text=_("It is kept in the audit trail."),
+    )
+
+
+class ReasonMixin:
+    """Actions on chosen rows of facts: the rows are shown again, and a reason is demanded."""
+
+    def about(self, row: Any) -> str:
+        """Return what tells one row from another."""
+        return str(row)
+
+    def with_reason(  # noqa: PLR0913 - an action has this many sides
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        *,
+        action: str,
+        verb: Any,
+        intro: Any,
+        deed: Callable[[Any, str], object],
+        done: Callable[[int], str],
+    ) -> HttpResponse | None:
+        """Ask for a reason, then do the deed to each row and tell what became of each.
+
+        Args:
+            request: of the list's form.
+            queryset: the chosen rows.
+            action: the action's name.
+            verb: for the button.
+            intro: a sentence above the rows.
+            deed: what is done to a row; raises ``RuleError`` where it may not be.
+            done: says how many it was done to.
+
+        Returns:
+            The page that asks; None when it is done.
+        """
+        panel: Any = self
+        form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+        if not form.is_valid():
+            context = panel.admin_site.each_context(request) | {
+                "title": verb,
+                "form": form,
+                "intro": intro,
+                "lines": [(row.pk, self.about(row)) for row in queryset],
+                "action": action,
+                "verb": verb,
+                "checkbox": helpers.ACTION_CHECKBOX_NAME,
+                "opts": panel.opts,
+                "list_url": f"admin:{panel.opts.app_label}_{panel.opts.model_name}_changelist",
+            }
+            return TemplateResponse(request, "admin/classifier/reason.html", context)
+        count = 0
+        for row in queryset:
+            try:
+                deed(row, form.cleaned_data["reason"])
+            except RuleError as error:
+                panel.message_user(request, f"{row.pk}: {error}", messages.ERROR)
+            else:
+                count += 1
+        if count:
+            panel.message_user(request, done(count), messages.SUCCESS)
+        return None
 
 
 class ActorMixin:

@@ -9,7 +9,15 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from classifier.admin.base import ReadOnlyAdmin, as_key, found_by_patient
-from classifier.models import BreakGlass, Consent, Erasure, IntegrityRun
+from classifier.models import (
+    BreakGlass,
+    Consent,
+    Disagreement,
+    Erasure,
+    IntegrityRun,
+    Outcome,
+    ReadingRequest,
+)
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -97,3 +105,66 @@ class BreakGlassAdmin(ReadOnlyAdmin[BreakGlass]):
     list_select_related = ("user", "clinic", "patient")
     list_filter = ("clinic",)
     search_fields = ("user__email", "patient__record_number")
+
+
+@admin.register(ReadingRequest)
+class ReadingRequestAdmin(ReadOnlyAdmin[ReadingRequest]):
+    """Who was asked to read an image again, and what became of it."""
+
+    list_display = ("analysis_id", "requested_by", "asked", "created_at", "reading_id")
+    list_select_related = ("requested_by", "asked")
+    list_filter = ("clinic",)
+    ordering = ("-created_at", "-id")
+    search_fields = ("patient__name", "patient__record_number")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ReadingRequest], search_term: str
+    ) -> tuple[QuerySet[ReadingRequest], bool]:
+        """Look for a key or a patient."""
+        del request
+        if not search_term:
+            return queryset, False
+        found = found_by_patient(queryset, search_term, patient="patient", keys=("pk", "analysis"))
+        return found, False
+
+
+@admin.register(Disagreement)
+class DisagreementAdmin(ReadOnlyAdmin[Disagreement]):
+    """Where opinions differed, and by which review that was decided."""
+
+    list_display = ("analysis_id", "difference", "opened_at", "settled_by_id")
+    list_filter = ("difference", "clinic")
+    ordering = ("-opened_at", "-id")
+    search_fields = ("patient__name", "patient__record_number")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Disagreement], search_term: str
+    ) -> tuple[QuerySet[Disagreement], bool]:
+        """Look for a key or a patient."""
+        del request
+        if not search_term:
+            return queryset, False
+        found = found_by_patient(queryset, search_term, patient="patient", keys=("pk", "analysis"))
+        return found, False
+
+
+@admin.register(Outcome)
+class OutcomeAdmin(ReadOnlyAdmin[Outcome]):
+    """What lesions turned out to be, each version of it."""
+
+    list_display = ("lesion_id", "number", "kind", "diagnosis", "found_on", "recorded_by")
+    list_select_related = ("recorded_by",)
+    list_filter = ("kind", "behaviour", "clinic")
+    ordering = ("-recorded_at", "-id")
+    search_fields = ("patient__name", "patient__record_number")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Outcome], search_term: str
+    ) -> tuple[QuerySet[Outcome], bool]:
+        """Look for a key or a patient."""
+        del request
+        if not search_term:
+            return queryset, False
+        return found_by_patient(
+            queryset, search_term, patient="patient", keys=("pk", "lesion")
+        ), False

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.contrib import admin, messages
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
-from classifier.admin.base import ReadOnlyAdmin, person
-from classifier.models import ModelVersion
-from classifier.services.errors import RuleError
-from classifier.services.model_versions import activate_version, roll_back
+from classifier.admin.base import ReadOnlyAdmin
+from classifier.models import ModelVersion, RerunRun
+from classifier.services.model_versions import may_switch
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
+
+    from classifier.models import User
 
 
 @admin.register(ModelVersion)
@@ -35,32 +37,44 @@ class ModelVersionAdmin(ReadOnlyAdmin[ModelVersion]):
 
     def has_switch_permission(self, request: HttpRequest) -> bool:
         """Return whether the person may switch networks (the change permission)."""
-        return request.user.has_perm("classifier.change_modelversion")
+        return may_switch(cast("User", request.user))
 
-    @admin.action(description=_("Activate the chosen version"), permissions=["switch"])
-    def activate(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
-        """Make each chosen version the one that answers for its label set."""
-        chosen = list(queryset)
-        if len({version.label_set for version in chosen}) != len(chosen):
-            self.message_user(request, _("Choose one version of each label set."), messages.ERROR)
-            return
-        for version in chosen:
-            try:
-                activate_version(version=version, by=person(request))
-            except RuleError as error:
-                self.message_user(request, f"{version}: {error}", messages.ERROR)
-            else:
-                self.message_user(request, _("%s now answers.") % version, messages.SUCCESS)
+    @admin.action(description=_("Activate the chosen version …"), permissions=["switch"])
+    def activate(
+        self, request: HttpRequest, queryset: QuerySet[ModelVersion]
+    ) -> HttpResponse | None:
+        """Go to the page that switches: it shows what answers now and demands a reason."""
+        return self._one(request, queryset, "model_version_activate")
 
     @admin.action(
-        description=_("Roll back the label set of the chosen version"), permissions=["switch"]
+        description=_("Roll back the label set of the chosen version …"), permissions=["switch"]
     )
-    def back(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> None:
-        """Return to the version that answered before, for each chosen label set."""
-        for label_set in sorted({version.label_set for version in queryset}):
-            try:
-                version = roll_back(label_set=label_set, by=person(request))
-            except RuleError as error:
-                self.message_user(request, f"{label_set}: {error}", messages.ERROR)
-            else:
-                self.message_user(request, _("%s answers again.") % version, messages.SUCCESS)
+    def back(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> HttpResponse | None:
+        """Go to the page that rolls back from the version that answers."""
+        chosen = ModelVersion.objects.filter(
+            label_set__in=queryset.values("label_set"), active=True
+        )
+        return self._one(request, chosen, "model_version_roll_back")
+
+    def _one(
+        self, request: HttpRequest, queryset: QuerySet[ModelVersion], page: str
+    ) -> HttpResponse | None:
+        chosen = list(queryset[:2])
+        if len(chosen) != 1:
+            self.message_user(
+                request,
+                _("Choose one version of a label set that has an active one."),
+                messages.ERROR,
+            )
+            return None
+        return redirect(page, chosen[0].pk)
+
+
+@admin.register(RerunRun)
+class RerunRunAdmin(ReadOnlyAdmin[RerunRun]):
+    """Comparisons of networks; their cases are seen in the application, by a clinic's members."""
+
+    list_display = ("version", "clinic", "since", "until", "state", "created_by", "created_at")
+    list_select_related = ("version", "clinic", "created_by")
+    list_filter = ("state", "clinic")
+    ordering = ("-created_at", "-id")
