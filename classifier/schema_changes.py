@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.postgres.operations import AddIndexConcurrently
+from django.contrib.postgres.operations import AddIndexConcurrently, CreateExtension
 from django.core.management.base import CommandError
-from django.db import OperationalError, transaction
+from django.db import DatabaseError, OperationalError, transaction
+from django.db.migrations.operations import AddConstraint, AddIndex
 from django.db.migrations.operations.base import Operation, OperationCategory
+from pgtrigger.migrations import AddTrigger
 from psycopg2.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from django.db.migrations.state import ProjectState
 
 _BATCH = 2000
+# They ask a model for its table and columns, none of which they change.
+_ON_A_TABLE = (AddIndex, AddConstraint, AddTrigger)
 # For so long others may have to wait behind a migration that itself waits for a table ...
 LOCK_MILLISECONDS = 500
 # ... then they pass for so long ...
@@ -63,6 +68,7 @@ class AtOnce(Operation):
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Change the models as all operations do, one after the other."""
+        _forget_built(state)
         for operation in self.operations:
             operation.state_forwards(app_label, state)
 
@@ -110,19 +116,88 @@ class AtOnce(Operation):
 
     def _states(self, app_label: str, first: ProjectState) -> list[ProjectState]:
         """Return the models before the first, between all, and after the last operation."""
+        first.apps  # noqa: B018 - a property that builds what the statements need
         states = [first]
-        for operation in self.operations:
-            # Looked at, models are built and from then on changed with the state.
-            states[-1].apps  # noqa: B018 - a property that builds what the statements need
-            state = states[-1].clone()
-            operation.state_forwards(app_label, state)
-            states.append(state)
-        states[-1].apps  # noqa: B018 - likewise
+        for alike, run in groupby(self.operations, key=lambda one: isinstance(one, _ON_A_TABLE)):
+            if alike:
+                # One state after all of them, built once, does for each.
+                operations = list(run)
+                state = states[-1].clone()
+                _forget_built(state)
+                for operation in operations:
+                    operation.state_forwards(app_label, state)
+                state.apps  # noqa: B018 - as above
+                states += [state] * len(operations)
+                continue
+            for operation in run:
+                # Once built, models are changed with the state.
+                state = states[-1].clone()
+                operation.state_forwards(app_label, state)
+                state.apps  # noqa: B018 - as above
+                states.append(state)
         return states
 
     def describe(self) -> str:
         """Return what it does, for ``manage.py sqlmigrate``."""
         return "; ".join(operation.describe() for operation in self.operations)
+
+
+def _forget_built(state: ProjectState) -> None:
+    """Let the models of a state be built when they are next asked for, all of them at once.
+
+    Otherwise every operation builds the changed model again and all that are related to it, which
+    takes most of the time of a whole run of migrations.
+    """
+    state.__dict__.pop("apps", None)
+
+
+class VectorExtension(CreateExtension):
+    """Makes pgvector's types known to the database, or says who has to.
+
+    Only a superuser of PostgreSQL may, so on a server of the hospital's own its administrator does
+    it once for this database; migrating finds it then. Going back leaves it where it is.
+    """
+
+    _OLDEST = (0, 8)
+
+    def __init__(self) -> None:
+        """Name the extension."""
+        super().__init__("vector")
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        """Create it where it is not there, and look at its version.
+
+        Raises:
+            VectorMissingError: it cannot be created by this role, is not installed, or is too old.
+        """
+        try:
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        except DatabaseError as error:
+            raise VectorMissingError(str(error).strip().splitlines()[0]) from error
+        if schema_editor.collect_sql:
+            return
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+            (version,) = cursor.fetchone()
+        if tuple(int(part) for part in version.split(".")[:2]) < self._OLDEST:
+            raise VectorMissingError("it is " + version)
+
+    def database_backwards(self, *_how: Any) -> None:
+        """Leave it: it may be somebody else's, too."""
+
+
+class VectorMissingError(CommandError):
+    """The database lacks pgvector, and this role cannot help it."""
+
+    def __init__(self, why: str) -> None:
+        """Say what to do."""
+        super().__init__(
+            f"The database needs pgvector 0.8 or later ({why}). Install it on the database server, "
+            "let a superuser run CREATE EXTENSION vector (or ALTER EXTENSION vector UPDATE) in "
+            "this database, and run migrate again."
+        )
 
 
 class StillInUseError(CommandError):

@@ -14,7 +14,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from bench.history_pages import ask, client_of, pages
+from bench.history_measure import ask, client_of
+from bench.history_pages import pages
 from bench.history_plans import plans_of, scanned
 from bench.history_seed import NotEmptyError, seed
 from classifier.choices import Role

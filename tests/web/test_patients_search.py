@@ -100,3 +100,14 @@ def test_the_lists_cost_the_same_however_many_patients_there_are(cast: Cast) -> 
     many = [queries_of(client, address, {"q": "a"}) for address in addresses]
     assert few == many
     assert max(many) <= 12
+
+
+def test_a_name_that_grows_when_folded_can_be_kept_and_found(cast: Cast) -> None:
+    """A letter may stand for eighteen; an index holds no row of more than 2,700 bytes."""
+    # Letters of three and of four bytes, none like another: nothing that could be packed.
+    long = "".join(chr(0xFDFA) + chr(0x20000 + 97 * n) for n in range(98))
+    patient = factories.make_patient(cast.clinic, cast.owner, name=f"Zyx {long}")
+    page = cast.client_of(cast.owner).get(reverse("patient_list"), {"q": "zyx"})
+    (found,) = page.context["page"]
+    assert found == patient
+    assert len(found.search_text) == 450

@@ -10,9 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from classifier.choices import ReviewState, Role
-from classifier.models import Analysis, Lesion, Membership
+from classifier.models import Analysis, Lesion, Membership, ReadingRequest
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
+from classifier.services.second_readings import request_second_reading
 from tests import factories
 from tests.web import answered as make
 from tests.web.answers import signed
@@ -67,6 +68,14 @@ def fill(cast: Cast, count: int) -> None:
             if number % 3 == 1:
                 save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
                 save_review(analysis=analysis, by=cast.owner, verdict="defer", expected_number=0)
+                request_second_reading(analysis=analysis, by=cast.owner, asked=cast.colleague)
+            else:
+                ReadingRequest.objects.create(
+                    clinic=cast.clinic,
+                    patient=analysis.patient,
+                    analysis=analysis,
+                    requested_by=cast.colleague,
+                )
 
 
 LISTS = {
@@ -78,6 +87,9 @@ LISTS = {
     "filtered": "/history/?label=melanoma&decision=answer&q=pat&modality=dermoscopy",
     "done": "/history/?state=succeeded",
     "csv": "/history/export.csv",
+    "asked to read": "/readings/",
+    "asked others": "/readings/?tab=mine",
+    "disagreements": "/readings/?tab=differ",
     "patients": "/patients/",
     "found": "/patients/?q=pat",
     "search": "/patients/search/?q=pat",
