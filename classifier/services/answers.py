@@ -1,22 +1,99 @@
-"""Storing what a worker's networks said: many results in one transaction."""
+"""Storing what a worker's networks said: together where it can be, and each by itself where not."""
 
 from __future__ import annotations
 
+import logging
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from classifier.choices import ActorKind, Decision, State
-from classifier.models import AuditEvent, Prediction
-from classifier.services.moves import Step, move_all
+from classifier.models import AuditEvent, Embedding, Prediction
+from classifier.models.embeddings import DIMENSIONS
+from classifier.services import audit
+from classifier.services.faults import try_later
+from classifier.services.moves import Step, move, move_all
 from classifier.services.moves import worker as worker_actor
 from mlcore.labels import TRIAGE_ORDER, UNJUDGED_RANK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classifier.models import Analysis
+    from classifier.models import Analysis, ModelVersion
+    from mlcore.predictor import Predictor, Result
+
+logger = logging.getLogger(__name__)
+
+# From so many rows on they are stored together.
+MANY = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one network said about the image of one analysis.
+
+    Attributes:
+        analysis: the row, with the attempt that the worker holds it for.
+        result: what the network said.
+        predictor: the loaded network.
+        version: its version.
+        timings_ms: how long each step took, in milliseconds, by the step's name.
+    """
+
+    analysis: Analysis
+    result: Result
+    predictor: Predictor
+    version: ModelVersion
+    timings_ms: dict[str, float]
+
+    def row(self) -> Prediction:
+        """Return the row that keeps it, not stored yet."""
+        result = self.result
+        return Prediction(
+            clinic_id=self.analysis.clinic_id,
+            image_id=self.analysis.image_id,
+            model_version=self.version,
+            decision=result.decision,
+            reason_code=result.reason_code,
+            reason=result.reason,
+            probabilities=result.probabilities,
+            top_label=result.top,
+            confidence=min(1.0, max(0.0, result.confidence)),
+            triage_group=result.triage_group,
+            evidence_maps={key: _map_facts(result, key) for key in result.probabilities},
+            engine=self.predictor.engine.name,
+            artefact_sha256=self.predictor.artefact_sha256,
+            input_sha256=self.analysis.image.network_source_sha256,
+            attempt=self.analysis.attempt,
+            measures=stored_measures(result),
+            timings_ms=self.timings_ms,
+        )
+
+
+def complete_all(answers: Sequence[Answer], *, worker: str) -> None:
+    """Store many results together; where one of them does not fit, each by itself.
+
+    Raises:
+        SoftTimeLimitExceeded: the batch took too long.
+    """
+    if len(answers) >= MANY:
+        try:
+            pairs = [(answer.analysis, answer.row()) for answer in answers]
+            with transaction.atomic():
+                if store_together(pairs, worker=worker):
+                    keep_embeddings(answers)
+                    return
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # whatever the database raises, it is met again and handled in turn
+            logger.info("%d results are stored one by one.", len(answers), exc_info=True)
+    for answer in answers:
+        _complete_or_put_back(answer, worker)
 
 
 def store_together(answers: Sequence[tuple[Analysis, Prediction]], *, worker: str) -> bool:
@@ -37,7 +114,10 @@ def store_together(answers: Sequence[tuple[Analysis, Prediction]], *, worker: st
             model_version=answers[0][1].model_version_id,
             image__in=[row.image_id for _, row in answers],
         )
-        by_image = {row.image_id: row for row in stored.defer("evidence_maps")}
+        by_image = {
+            row.image_id: row
+            for row in stored.only("image", "decision", "top_label", "triage_group")
+        }
         steps = [_step(analysis, by_image[analysis.image_id]) for analysis, _ in answers]
         moved = move_all(origin=State.RUNNING, steps=steps, actor=worker_actor(worker))
         if moved:
@@ -61,6 +141,103 @@ def store_together(answers: Sequence[tuple[Analysis, Prediction]], *, worker: st
         else:
             transaction.set_rollback(True)
     return moved
+
+
+def keep_embeddings(answers: Sequence[Answer]) -> None:
+    """Keep where one model version places the images of stored results.
+
+    A network with more features than the column has keeps none: its cases have no similar ones.
+    """
+    images = [answer.analysis.image_id for answer in answers]
+    stored = Prediction.objects.filter(model_version=answers[0].version, image__in=images)
+    keys = dict(stored.values_list("image", "pk"))
+    Embedding.objects.bulk_create(
+        (
+            Embedding(
+                prediction_id=keys[answer.analysis.image_id],
+                clinic_id=answer.analysis.clinic_id,
+                patient_id=answer.analysis.patient_id,
+                model_version=answer.version,
+                vector=np.pad(features, (0, DIMENSIONS - features.size)).tolist(),
+            )
+            for answer in answers
+            if (features := answer.result.embedding.ravel()).size <= DIMENSIONS and features.any()
+        ),
+        ignore_conflicts=True,
+    )
+
+
+def _complete_or_put_back(answer: Answer, worker: str) -> None:
+    try:
+        _complete(answer, worker)
+    except (OperationalError, InterfaceError):
+        # The lease runs out and the row is taken again; nothing is written twice.
+        logger.exception("The result of %s could not be stored now.", answer.analysis.pk)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:  # noqa: BLE001 - one bad result must not cost its neighbours theirs
+        try_later(answer.analysis, worker, "result_error")
+
+
+def _complete(answer: Answer, worker: str) -> None:
+    analysis = answer.analysis
+    with transaction.atomic():
+        hold_no_longer_than_the_lease()
+        prediction = _store(answer)
+        step = _step(analysis, prediction)
+        done = move(
+            analysis_id=analysis.pk,
+            origin=State.RUNNING,
+            target=step.target,
+            attempt=analysis.attempt,
+            actor=worker_actor(worker),
+            **step.facts,
+        )
+        if done:
+            keep_embeddings([answer])
+            # What it says stays out: who reads the trail may still have to read the image.
+            audit.record(
+                action="analysis.answered",
+                actor_kind=ActorKind.WORKER,
+                clinic_id=analysis.clinic_id,
+                subject=analysis,
+                worker=worker,
+                attempt=analysis.attempt,
+                version=str(answer.version),
+            )
+        else:
+            # The lease was lost meanwhile: whoever holds the row now finds the same result.
+            transaction.set_rollback(True)
+    if not done:
+        logger.warning("A stale result of %s was dropped.", analysis.pk)
+
+
+def _store(answer: Answer) -> Prediction:
+    """Insert the result unless this version has judged this image before; return what is stored."""
+    Prediction.objects.bulk_create([answer.row()], ignore_conflicts=True)
+    return Prediction.objects.get(image_id=answer.analysis.image_id, model_version=answer.version)
+
+
+def stored_measures(result: Result) -> dict[str, float]:
+    """Return the measures as a release's reference keeps its own: five decimals.
+
+    JSON has no word for what is not finite: a measure that is not is left out, and so is missing
+    from what is compared.
+    """
+    return {
+        name: round(float(value), 5)
+        for name, value in result.measures.items()
+        if math.isfinite(value)
+    }
+
+
+def _map_facts(result: Result, key: str) -> dict[str, Any]:
+    values = np.rint(result.map_for(key) * 255).astype(int)
+    return {
+        "height": values.shape[0],
+        "width": values.shape[1],
+        "values": values.ravel().tolist(),
+    }
 
 
 def _step(analysis: Analysis, prediction: Prediction) -> Step:

@@ -9,9 +9,9 @@ statement (``classifier.services.claims``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from classifier.choices import FINAL_STATES, FINISHED_STATES, ActorKind, State
@@ -20,7 +20,10 @@ from classifier.services.webhooks import note_finished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
+
+    from django.db.models import Field
 
     from classifier.models import User
 
@@ -191,18 +194,7 @@ def move_all(*, origin: State, steps: Sequence[Step], actor: Actor) -> bool:
         held = Analysis.objects.select_for_update().filter(pk__in=believed, state=origin)
         if dict(held.order_by("pk").values_list("pk", "attempt")) != believed:
             return False
-        rows = [
-            Analysis(
-                pk=step.analysis_id,
-                state=step.target,
-                finished_at=now,
-                lease_until=None,
-                **step.facts,
-            )
-            for step in steps
-        ]
-        changed = {"state", "finished_at", "lease_until", *(key for s in steps for key in s.facts)}
-        Analysis.objects.bulk_update(rows, sorted(changed))
+        _set_together(origin, steps, now)
         Transition.objects.bulk_create(
             Transition(
                 analysis_id=step.analysis_id,
@@ -217,3 +209,33 @@ def move_all(*, origin: State, steps: Sequence[Step], actor: Actor) -> bool:
         )
         note_finished([step.analysis_id for step in steps if step.target in FINISHED_STATES])
     return True
+
+
+def _set_together(origin: State, steps: Sequence[Step], now: datetime) -> None:
+    """Set the columns of many rows, to each its own values, in one statement.
+
+    ``bulk_update`` says the same in a CASE with a branch a row for every column, which took most
+    of the time of storing a result (``python -m bench worker``).
+    """
+    own: dict[str, list[Any]] = {
+        "id": [step.analysis_id for step in steps],
+        "state": [step.target for step in steps],
+    }
+    own |= {name: [step.facts[name] for step in steps] for name in steps[0].facts}
+    kinds, arrays = [], []
+    for name, values in own.items():
+        field = cast("Field[Any, Any]", Analysis._meta.get_field(name))
+        own_values = [getattr(value, "pk", value) for value in values]
+        kinds.append((connection.ops.quote_name(field.column or name), field.db_type(connection)))
+        arrays.append([field.get_db_prep_save(value, connection) for value in own_values])
+    columns = [column for column, _kind in kinds]
+    changes = ", ".join(f"{column} = new.{column}" for column in columns[1:])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Analysis._meta.db_table} AS old"  # noqa: S608 - our own model's names
+            f" SET {changes}, finished_at = %s, lease_until = NULL"
+            f" FROM unnest({', '.join(f'%s::{kind}[]' for _column, kind in kinds)})"
+            f" AS new ({', '.join(columns)})"
+            " WHERE old.id = new.id AND old.state = %s",
+            [now, *arrays, origin],
+        )

@@ -128,7 +128,12 @@ class Cluster:
         log = self.logs / f"worker-{len(self.processes)}.log"
         worker = Worker(
             self._start(
-                ["worker", "--queues=analysis,maintenance", "--loglevel=INFO", "--without-gossip"],
+                [
+                    "worker",
+                    "--queues=analysis,maintenance,reruns",
+                    "--loglevel=INFO",
+                    "--without-gossip",
+                ],
                 log,
                 **extra,
             ),

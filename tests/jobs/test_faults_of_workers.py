@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from PIL import Image as Pillow
 
 from classifier.choices import State
 from classifier.models import Analysis, Prediction, Transition
-from classifier.services import analyses, worker
+from classifier.services import analyses, answers, predictors, worker
 from classifier.services.claims import sweep_lost_leases
 from classifier.services.worker import run_batch
 from mlcore.predictor import Predictor
@@ -115,14 +117,48 @@ def test_a_picture_that_kills_workers_is_failed_after_the_cap_and_blocks_nobody(
             later.append(make_due(cast, waited=0))
             let_lease_run_out(*Analysis.objects.filter(state=State.RUNNING))
             sweep_lost_leases()
-    # It took those of its own part with it once; from then on it was run alone.
+    # It took neighbours with it once; from then on it was run alone.
     assert deaths == settings.ANALYSIS_MAX_ATTEMPTS == 3
     failed = again(bad)
     assert (failed.state, failed.failure_code, failed.attempt) == (State.FAILED, "worker_lost", 3)
     assert len(failed.failure_reference) == 8
     assert {again(row).state for row in sound} == {State.SUCCEEDED}
-    assert {again(row).attempt for row in sound} <= {1, 2}
+    # Parts are stored in turn: what was stored before its own part is not run again.
+    batch = sorted([bad.pk, *(row.pk for row in sound)])
+    size = -(-len(batch) // predictors.LANES)
+    stored_before = batch[: batch.index(bad.pk) // size * size]
+    for row in sound:
+        assert again(row).attempt == (1 if row.pk in stored_before else 2)
     assert {(again(row).state, again(row).attempt) for row in later} == {(State.SUCCEEDED, 1)}
+
+
+def test_what_was_computed_before_a_worker_dies_beside_it_is_kept(
+    cast: Cast, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {}
+    for width in (333, 334, 335, 336):
+        picture = Pillow.new("RGB", (width, 200), (200, 90, 80))
+        image = factories.make_image(cast.patient, cast.owner, picture=picture)
+        rows[analyses.request_analysis(image=image, by=cast.owner).pk] = width
+    killer = rows[max(rows)]
+    dead = threading.Event()
+    predict = Predictor.predict
+
+    def die_first(self: Predictor, pictures: Any, *rest: Any) -> Any:
+        if any(picture.width == killer for picture in pictures):
+            dead.set()
+            raise Killed
+        assert dead.wait(30)
+        # Its part is done, and known to be, before this one is.
+        time.sleep(0.1)
+        return predict(self, pictures, *rest)
+
+    monkeypatch.setattr(Predictor, "predict", die_first)
+    monkeypatch.setattr(worker, "LANES", 2)
+    with pytest.raises(Killed):
+        run_batch(worker="w")
+    held = [Analysis.objects.get(pk=pk).state == State.RUNNING for pk in sorted(rows)]
+    assert held == [False, False, True, True]
 
 
 def test_a_result_that_cannot_be_stored_costs_its_neighbours_nothing(
@@ -130,15 +166,15 @@ def test_a_result_that_cannot_be_stored_costs_its_neighbours_nothing(
 ) -> None:
     settings.ANALYSIS_BACKOFF_SECONDS = [60]
     rows = sorted((make_due(cast) for _number in range(3)), key=lambda row: row.pk)
-    store = worker._store
+    store = answers._store
 
-    def refuse_the_first(analysis: Analysis, *rest: Any) -> Any:
-        if analysis.pk == rows[0].pk:
+    def refuse_the_first(answer: answers.Answer) -> Any:
+        if answer.analysis.pk == rows[0].pk:
             msg = "a number that JSON does not have"
             raise DataError(msg)
-        return store(analysis, *rest)
+        return store(answer)
 
-    monkeypatch.setattr(worker, "_store", refuse_the_first)
+    monkeypatch.setattr(answers, "_store", refuse_the_first)
     run_batch(worker="w")
     assert [again(row).state for row in rows] == [
         State.QUEUED,
@@ -157,7 +193,7 @@ def test_a_database_that_goes_away_leaves_the_row_to_its_lease(
         msg = "the server closed the connection"
         raise OperationalError(msg)
 
-    monkeypatch.setattr(worker, "_store", break_off)
+    monkeypatch.setattr(answers, "_store", break_off)
     assert run_batch(worker="w") == 1
     assert again(analysis).state == State.RUNNING
     monkeypatch.undo()
@@ -203,7 +239,7 @@ def test_a_batch_that_takes_too_long_is_queued_again(
     if where == "_run":
         monkeypatch.setattr(Predictor, "predict", take_too_long)
     else:
-        monkeypatch.setattr(worker, where, take_too_long)
+        monkeypatch.setattr(worker if where == "_read" else answers, where, take_too_long)
     with pytest.raises(SoftTimeLimitExceeded):
         run_batch(worker="w")
     assert {again(row).state for row in rows} == {State.QUEUED}
@@ -233,8 +269,8 @@ def test_a_network_is_loaded_once_and_let_go_when_another_answers(
 ) -> None:
     from classifier.services.model_versions import activate_version, register_release
 
-    first = worker.predictor_for(networks["isic9"])
-    assert worker.predictor_for(networks["isic9"]) is first
+    first = predictors.predictor_for(networks["isic9"])
+    assert predictors.predictor_for(networks["isic9"]) is first
     write_tiny_release(releases, tiny_networks, "isic9", "0.2.0", temperature=2.0)
     newer, _new = register_release(folder=releases / "isic9" / "0.2.0")
     before = make_due(cast, waited=9)
@@ -249,7 +285,7 @@ def test_a_network_is_loaded_once_and_let_go_when_another_answers(
     assert new.artefact_sha256 == newer.artefact_sha256
     # The temperature flattens: this really is the other release.
     assert new.confidence < old.confidence
-    assert first not in [predictor for _pk, predictor in worker._predictors.values()]
+    assert first not in [predictor for _pk, predictor in predictors._predictors.values()]
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -14,6 +15,7 @@ from PIL import Image as Pillow
 from classifier.choices import ActorKind, Decision, Modality, State
 from classifier.models import Analysis, AuditEvent, Prediction, Transition
 from classifier.services import analyses, worker
+from classifier.services.answers import stored_measures
 from classifier.services.claims import (
     Swept,
     attempts_left,
@@ -21,9 +23,11 @@ from classifier.services.claims import (
     claim_batch,
     sweep_lost_leases,
 )
+from classifier.services.network_inputs import InputFaultError
 from classifier.services.worker import run_batch
+from mlcore.drift import CONFIDENCE, INPUTS, SUSPICION
 from mlcore.labels import label_set
-from mlcore.predictor import Predictor
+from mlcore.predictor import Predictor, Result
 from tests import factories
 from tests.jobs.rows import again, let_lease_run_out, make_due, make_prediction, moves_of, snapshot
 
@@ -63,6 +67,9 @@ def test_a_batch_is_read_run_and_completed(cast: Cast, networks: Networks) -> No
         assert prediction.confidence == pytest.approx(prediction.probabilities["melanoma"])
         assert set(prediction.timings_ms) == {"queue", "read", "network"}
         assert all(value >= 0 for value in prediction.timings_ms.values())
+        assert prediction.measures is not None
+        assert set(prediction.measures) == {*INPUTS, CONFIDENCE, SUSPICION}
+        assert prediction.measures[CONFIDENCE] == pytest.approx(prediction.confidence, abs=1e-5)
         found = prediction.evidence_maps["melanoma"]
         assert len(found["values"]) == found["height"] * found["width"] == 16
         assert moves_of(row) == [("queued", "running", 1), ("running", "succeeded", 1)]
@@ -167,7 +174,7 @@ def test_a_late_fault_of_an_older_attempt_is_refused_too(
         claim_batch(worker="second")
         lost.append(snapshot(analysis))
         if fault == "fail":
-            raise worker.InputFaultError("input_missing")
+            raise InputFaultError("input_missing")
         msg = "the disk is away"
         raise OSError(msg)
 
@@ -253,3 +260,10 @@ def test_lost_leases_end_in_a_named_failure_and_a_retry_starts_over(
 @pytest.fixture(autouse=True)
 def _say_everything(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+
+
+def test_a_measure_without_a_number_is_left_out() -> None:
+    """PostgreSQL's JSON refuses what is not finite, and one such measure must not cost a result."""
+    measures = {"sharpness": 1.23456789, "gate_distance": float("inf"), "contrast": float("nan")}
+    result = Result({}, "", 0, "answer", "", "", "", measures, np.zeros(0), np.zeros(0))
+    assert stored_measures(result) == {"sharpness": 1.23457}

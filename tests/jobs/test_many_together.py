@@ -43,7 +43,7 @@ def test_many_rows_get_what_each_would_get_alone(
     settings.ANALYSIS_BATCH_SIZE = 32
     rows = [make_due(cast) for _number in range(9)]
     # Nothing is wrong with any of them, so none is run or stored by itself.
-    monkeypatch.setattr(worker, "_complete", None)
+    monkeypatch.setattr(answers, "_complete", None)
     monkeypatch.setattr(worker, "_run", None)
     assert run_batch(worker="host:1") == 9
     (first,) = _again([alone])
@@ -112,8 +112,8 @@ def test_a_lost_lease_among_many_loses_only_its_own_result(
             lost.append(snapshot(rows[3]))
         return together(*given, **named)
 
-    monkeypatch.setattr(worker, "store_together", lose_one_before)
-    monkeypatch.setattr(worker, "_LANES", 1)
+    monkeypatch.setattr(answers, "store_together", lose_one_before)
+    monkeypatch.setattr(worker, "LANES", 1)
     assert run_batch(worker="first") == 5
     assert snapshot(rows[3]) == lost[0]
     assert not Prediction.objects.filter(image=rows[3].image).exists()
@@ -124,7 +124,7 @@ def test_a_lost_lease_among_many_loses_only_its_own_result(
 def test_an_image_that_this_version_has_judged_keeps_its_result(
     cast: Cast, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_LANES", 1)
+    monkeypatch.setattr(worker, "LANES", 1)
     rows = [make_due(cast) for _number in range(4)]
     before = make_prediction(rows[1], networks["isic9"])
     assert run_batch(worker="w") == 4
@@ -150,7 +150,7 @@ def test_a_fault_among_many_is_told_apart_in_turn(
         raise DataError(msg)
 
     if where == "store":
-        monkeypatch.setattr(worker, "_LANES", 1)
+        monkeypatch.setattr(worker, "LANES", 1)
         # The transaction is broken, and the rows are stored one by one all the same.
         monkeypatch.setattr(answers, "move_all", break_down)
     elif where == "predict":
@@ -165,7 +165,7 @@ def test_a_fault_among_many_is_told_apart_in_turn(
 
         monkeypatch.setattr(Predictor, "predict", break_of_many)
     else:
-        monkeypatch.setattr(worker, "_LANES", 3)
+        monkeypatch.setattr(worker, "LANES", 3)
     assert run_batch(worker="w") == 4
     assert {row.state for row in _again(rows)} == {State.SUCCEEDED}
     assert Transition.objects.filter(to_state=State.SUCCEEDED).count() == 4
@@ -176,15 +176,73 @@ def test_many_that_take_too_long_are_queued_again(
 ) -> None:
     settings.ANALYSIS_BACKOFF_SECONDS = [60]
     rows = [make_due(cast) for _number in range(4)]
-    monkeypatch.setattr(worker, "_LANES", 1)
+    monkeypatch.setattr(worker, "LANES", 1)
 
     def take_too_long(*_given: Any, **_named: Any) -> Any:
         raise SoftTimeLimitExceeded
 
-    monkeypatch.setattr(worker, "store_together", take_too_long)
+    monkeypatch.setattr(answers, "store_together", take_too_long)
     with pytest.raises(SoftTimeLimitExceeded):
         run_batch(worker="w")
     assert {row.state for row in _again(rows)} == {State.QUEUED}
+
+
+def test_a_full_batch_is_followed_by_the_next(
+    cast: Cast, networks: Networks, settings: Settings
+) -> None:
+    settings.ANALYSIS_BATCH_SIZE = 4
+    rows = [make_due(cast, waited=60 - number) for number in range(10)]
+    assert run_batch(worker="w") == 4
+    assert run_batch(worker="w", go_on_seconds=60) == 6
+    assert {(row.state, row.attempt) for row in _again(rows)} == {(State.SUCCEEDED, 1)}
+    assert Transition.objects.filter(to_state=State.SUCCEEDED).count() == 10
+
+
+def test_a_row_that_was_tried_before_is_run_when_nothing_else_is(
+    cast: Cast, networks: Networks, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ANALYSIS_BATCH_SIZE = 4
+    rows = [make_due(cast, waited=60 - number) for number in range(4)]
+    tried = make_due(cast, waited=9)
+    Analysis.objects.filter(pk=tried.pk).update(attempt=1)
+    read = worker._read
+    others: list[set[str]] = []
+
+    def look_round(analysis: Analysis) -> Any:
+        if analysis.pk == tried.pk:
+            others.append({row.state for row in _again(rows)})
+        return read(analysis)
+
+    monkeypatch.setattr(worker, "_read", look_round)
+    assert run_batch(worker="w", go_on_seconds=60) == 5
+    # Should it kill the worker, it takes nobody along.
+    assert others == [{State.SUCCEEDED}]
+    assert _again([tried])[0].attempt == 2
+
+
+def test_what_was_stored_before_time_ran_out_stays(
+    cast: Cast, networks: Networks, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ANALYSIS_BACKOFF_SECONDS = [60]
+    settings.ANALYSIS_BATCH_SIZE = 4
+    rows = [make_due(cast, waited=60 - number) for number in range(8)]
+    monkeypatch.setattr(worker, "LANES", 1)
+    monkeypatch.setattr(worker, "_MOST_STORED", 1)
+    together, stored = answers.store_together, [0]
+
+    def take_too_long(*given: Any, **named: Any) -> Any:
+        if stored[0]:
+            raise SoftTimeLimitExceeded
+        stored[0] += 1
+        return together(*given, **named)
+
+    monkeypatch.setattr(answers, "store_together", take_too_long)
+    with pytest.raises(SoftTimeLimitExceeded):
+        run_batch(worker="w", go_on_seconds=60)
+    states = [Analysis.objects.get(pk=row.pk).state for row in rows]
+    assert states == [State.SUCCEEDED] * 4 + [State.QUEUED] * 4
+    # Only what was not stored is told of.
+    assert Transition.objects.filter(reason__startswith="time_limit").count() == 4
 
 
 def test_only_legal_moves_are_made_together(cast: Cast, networks: Networks) -> None:

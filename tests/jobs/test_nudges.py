@@ -171,3 +171,30 @@ def test_the_queues_age_is_that_of_the_longest_wait(cast: Cast) -> None:
     waited = oldest_wait()
     assert waited is not None
     assert 90 <= waited.total_seconds() < 120
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_was_started_again_gets_the_next_message(
+    cast: Cast, own_broker: OwnBroker
+) -> None:
+    make_due(cast)
+    analyses.wake_worker()
+    assert len(messages(own_broker)) == 1
+    with redis.Redis.from_url(own_broker.url) as client:
+        # What a restart does to whoever was connected, and to a broker that keeps nothing.
+        client.flushall()
+        client.client_kill_filter(_type="normal", skipme=True)
+    analyses.wake_worker()
+    assert len(messages(own_broker)) == 1
+    assert analyses.BROKER.silent_until == 0.0
+
+
+def test_messages_share_a_connection(own_broker: OwnBroker) -> None:
+    for _number in range(3):
+        analyses.wake_worker()
+    assert len(messages(own_broker)) == 3
+    with redis.Redis.from_url(own_broker.url) as client:
+        first = client.info("stats")["total_connections_received"]
+        analyses.wake_worker()
+        # Nobody but this very client has come meanwhile.
+        assert client.info("stats")["total_connections_received"] == first

@@ -272,6 +272,36 @@ def test_a_worker_that_freezes_with_its_result_half_stored_blocks_nobody(
     assert Prediction.objects.count() == 2
 
 
+def _backends() -> set[int]:
+    """Return PostgreSQL's processes for this database, but for our own."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return {pid for (pid,) in cursor.fetchall()}
+
+
+def test_a_worker_keeps_its_connection_and_replaces_a_broken_one(
+    cluster: Cluster, cast: Cast
+) -> None:
+    others = _backends()
+    worker = cluster.start_worker()
+    until_state(add(cast, Modality.DERMOSCOPY, 11), State.SUCCEEDED, worker)
+    kept = _backends() - others
+    until_state(add(cast, Modality.DERMOSCOPY, 12), State.SUCCEEDED, worker)
+    assert kept
+    assert _backends() - others == kept
+    with connection.cursor() as cursor:
+        for pid in kept:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    wait_until(lambda: not kept & _backends(), "the connections are cut")
+    third = add(cast, Modality.DERMOSCOPY, 13)
+    until_state(third, State.SUCCEEDED, worker)
+    # Nothing went wrong on the way: the dead connection was noticed before it was used.
+    assert Analysis.objects.get(pk=third.pk).attempt == 1
+
+
 def test_a_worker_told_to_stop_finishes_its_batch_and_takes_no_other(
     cluster: Cluster, cast: Cast
 ) -> None:

@@ -20,6 +20,7 @@ from classifier.tasks import (
     clear_sessions_task,
     run_analyses_task,
     sweep_analyses_task,
+    watch_drift_task,
 )
 from classifier.tasks.analysis import worker_name
 from skinapp.celery import app
@@ -32,7 +33,9 @@ PROGRAMS = {
     "classifier.tasks.webhooks.forget_requests_task",
     "classifier.tasks.webhooks.send_webhooks_task",
 }
+COMPARISONS = "classifier.tasks.reruns.run_reruns_task"
 OLD_IMAGES = "classifier.tasks.imports.run_imports_task"
+NOTICES = "classifier.tasks.notices.send_notices_task"
 RECORDS = {
     "classifier.tasks.records.finish_erasures_task",
     "classifier.tasks.records.seal_audit_task",
@@ -53,7 +56,10 @@ def test_the_tasks_are_known() -> None:
         sweep_analyses_task.name,
         clear_sessions_task.name,
         check_integrity_task.name,
+        watch_drift_task.name,
         OLD_IMAGES,
+        NOTICES,
+        COMPARISONS,
         *PROGRAMS,
         *RECORDS,
     }
@@ -87,12 +93,15 @@ def test_beat_sends_known_tasks_to_queues_that_workers_read() -> None:
         sweep_analyses_task.name,
         clear_sessions_task.name,
         check_integrity_task.name,
+        watch_drift_task.name,
         OLD_IMAGES,
+        NOTICES,
+        COMPARISONS,
         *PROGRAMS,
         *RECORDS,
     }
     queues = {app.amqp.router.route({}, task.name)["queue"].name for task in own_tasks()}
-    assert queues == {"analysis", "maintenance"}
+    assert queues == {"analysis", "maintenance", "reruns"}
 
 
 def test_a_worker_can_be_told_from_another() -> None:
@@ -126,6 +135,9 @@ from skinapp.celery import app
 app.loader.import_default_modules()
 app.finalize()
 assert "classifier.tasks.analysis.run_analyses_task" in app.tasks
+import sys
+# Nor the pages and what only they need.
+assert not {"skinapp.urls", "ninja", "pydicom", "typst"} & set(sys.modules)
 """,
     "beat": """
 from skinapp.celery import app
