@@ -1,7 +1,7 @@
 # Everything a person runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help venv venv-dev venv-train venv-bench run test lint format types contracts audit check lock seed-demo bench fuzz-api train screenshots clean
+.PHONY: help venv venv-dev venv-train venv-bench run test lint format types contracts audit check lock seed-demo bench fuzz-api train screenshots tour clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -72,6 +72,9 @@ train: venv-train ## Train and measure the networks again (needs the public imag
 
 screenshots: venv-dev ## Take the README's screenshots from the demo clinic
 	@"$(PY)" -m tests.browser.screenshots
+
+tour: venv-dev ## Take a picture of every page and let axe judge it (docs/tour.md)
+	@"$(PY)" -m tests.browser.tour
 
 clean: ## Remove .venv and caches; var/ (the data) stays
 	rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache htmlcov .coverage .coverage.*

@@ -106,6 +106,28 @@ class ReviewState(models.TextChoices):
     REVIEWED = "reviewed", _("Reviewed")
 
 
+class Difference(models.TextChoices):
+    """In what readers, or readers and the network, differ; the worse sorts first."""
+
+    GROUP = "group", _("Triage group")
+    LABEL = "label", _("Diagnosis within a group")
+
+
+class OutcomeKind(models.TextChoices):
+    """How it is known what a lesion was."""
+
+    HISTOPATHOLOGY = "histopathology", _("Histopathology")
+    FOLLOW_UP = "follow_up", _("Follow-up")
+
+
+class Behaviour(models.TextChoices):
+    """What an outcome means for figures."""
+
+    MALIGNANT = "malignant", _("Malignant or pre-malignant")
+    BENIGN = "benign", _("Benign")
+    UNCERTAIN = "uncertain", _("Uncertain")
+
+
 class ConsentUse(models.TextChoices):
     """What a patient's images may be used for."""
 
@@ -134,6 +156,35 @@ class RowState(models.TextChoices):
     DONE = "done", _("Added")
 
 
+class RerunState(models.TextChoices):
+    """Where a comparison of networks stands."""
+
+    RUNNING = "running", _("Under way")
+    FINISHED = "finished", _("Finished")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+class RerunRowState(models.TextChoices):
+    """Where one case of a comparison stands."""
+
+    WAITING = "waiting", _("Waiting")
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+
+
+class TriageChange(models.TextChoices):
+    """What another network would change for a case."""
+
+    UNKNOWN = "", _("Not judged yet")
+    SAME = "same", _("Same triage group")
+    UP = "up", _("More urgent")
+    DOWN = "down", _("Less urgent")
+    TO_CANNOT_SAY = "to_cannot_say", _("To “cannot say”")
+    TO_REJECTED = "to_rejected", _("To “not usable”")
+    TO_ANSWER = "to_answer", _("To an answer")
+
+
 class ActorKind(models.TextChoices):
     """Who moved an analysis or did something worth recording."""
 
@@ -157,3 +208,18 @@ class DeliveryState(models.TextChoices):
     WAITING = "waiting", _("Waiting")
     DELIVERED = "delivered", _("Delivered")
     GIVEN_UP = "given_up", _("Given up")
+
+
+class FilteredPage(models.TextChoices):
+    """Lists whose filters can be saved."""
+
+    WORKLIST = "worklist", _("Worklist")
+    HISTORY = "history", _("History")
+
+
+class NoticePace(models.TextChoices):
+    """How often somebody is told by letter that results wait."""
+
+    OFF = "off", _("Never")
+    HOURLY = "hourly", _("Once an hour at most")
+    DAILY = "daily", _("Once a day at most")

@@ -15,6 +15,7 @@ from classifier.models import (
     Clinic,
     Image,
     LabelSet,
+    Lesion,
     Membership,
     ModelVersion,
     Patient,
@@ -60,6 +61,12 @@ def make_patient(clinic: Clinic, by: User, **extra: Any) -> Patient:
     number = next(_numbers)
     facts = {"record_number": f"MRN-{number:05}", "name": f"Patient {number}"} | extra
     return Patient.objects.create(clinic=clinic, created_by=by, **facts)
+
+
+def make_lesion(patient: Patient, by: User, **extra: Any) -> Lesion:
+    """Make a lesion of the patient."""
+    facts = {"label": f"Lesion {next(_numbers)}"} | extra
+    return Lesion.objects.create(clinic=patient.clinic, patient=patient, created_by=by, **facts)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from classifier.api.auth import Token, token_of
 from classifier.api.reach import PAGE, Limit, no_such_row
 from classifier.api.schemas import Day, RegisterPage, RegisterRow
 from classifier.choices import BodySite, Decision, Modality, ReviewState, Scope, State
+from classifier.selectors.outcomes import outcome_name
 from classifier.selectors.paging import UnknownRowError
 from classifier.selectors.register import Registered, register_page
 from classifier.services import audit
@@ -74,4 +75,6 @@ def _told(row: Registered) -> RegisterRow:
         review_state=ReviewState(analysis.review_state),
         reviewer=str(analysis.last_reviewer) if analysis.last_reviewer else None,
         final_diagnosis=row.final or None,
+        outcome=outcome_name(row.outcome) if row.outcome else None,
+        outcome_found_on=row.outcome.found_on if row.outcome else None,
     )

@@ -321,6 +321,8 @@ class RegisterRow(Schema):
     review_state: ReviewState
     reviewer: str | None
     final_diagnosis: str | None
+    outcome: str | None = Field(None, description="What the lesion turned out to be, in words.")
+    outcome_found_on: date | None = None
 
 
 class RegisterPage(Schema):

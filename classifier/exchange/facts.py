@@ -148,6 +148,31 @@ class ReviewFacts:
 
 
 @dataclass(frozen=True)
+class OutcomeFacts:
+    """What the lesion turned out to be.
+
+    Attributes:
+        kind: a value of ``OutcomeKind``.
+        diagnosis: a label's key of any label set, or "other".
+        behaviour_words: whether it is malignant, as shown.
+        reference: the laboratory's number; may be empty.
+        corrected: whether something else was recorded before.
+    """
+
+    key: uuid.UUID
+    recorder: Party
+    kind: str
+    kind_words: str
+    diagnosis: str
+    diagnosis_words: str
+    behaviour_words: str
+    found_on: date
+    reference: str
+    corrected: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Report:
     """One analysis as other systems are told of it."""
 
@@ -160,6 +185,7 @@ class Report:
     reviews: tuple[ReviewFacts, ...]
     requested_at: datetime
     made_at: datetime
+    outcome: OutcomeFacts | None = None
 
     @property
     def signature(self) -> ReviewFacts | None:
@@ -185,7 +211,8 @@ class Report:
     def changed_at(self) -> datetime:
         """When the last of what it says was written."""
         read, reviewed = [each.at for each in self.readings], [each.at for each in self.reviews]
-        return max([self.answer.answered_at, *read, *reviewed])
+        known = [self.outcome.at] if self.outcome else []
+        return max([self.answer.answered_at, *read, *reviewed, *known])
 
     def status_words(self) -> str:
         """Return the status in a sentence."""

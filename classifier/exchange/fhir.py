@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from classifier.choices import Decision
+from classifier.choices import Decision, OutcomeKind
 from classifier.exchange.codes import codes_of
 from classifier.exchange.facts import Status
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterator
 
-    from classifier.exchange.facts import Party, ReadingFacts, Report, ReviewFacts
+    from classifier.exchange.facts import OutcomeFacts, Party, ReadingFacts, Report, ReviewFacts
 
 CONTENT_TYPE = "application/fhir+json; fhirVersion=4.0"
 _TERMS = "http://terminology.hl7.org/CodeSystem/"
@@ -82,6 +82,8 @@ def _observations(report: Report) -> Iterator[dict[str, Any]]:
         yield _reading(report, reading)
     for review in report.reviews:
         yield _review(report, review)
+    if report.outcome is not None:
+        yield _outcome(report, report.outcome)
 
 
 def _answer(report: Report) -> dict[str, Any]:
@@ -148,6 +150,25 @@ def _review(report: Report, review: ReviewFacts) -> dict[str, Any]:
                 "valueCodeableConcept": _diagnosis(review.diagnosis, review.diagnosis_words),
             }
         ]
+    return found
+
+
+def _outcome(report: Report, outcome: OutcomeFacts) -> dict[str, Any]:
+    """Return what the lesion turned out to be; it was not read from the picture."""
+    laboratory = outcome.kind == OutcomeKind.HISTOPATHOLOGY
+    category = ("laboratory", "Laboratory") if laboratory else ("exam", "Exam")
+    found = _observation(report, outcome.key, outcome.kind_words) | {
+        "status": "corrected" if outcome.corrected else "final",
+        "category": [_coded("observation-category", *category)],
+        "effectiveDateTime": outcome.found_on.isoformat(),
+        "issued": _moment(outcome.at),
+        "performer": [_to(outcome.recorder.key)],
+        "valueCodeableConcept": _diagnosis(outcome.diagnosis, outcome.diagnosis_words),
+        "note": [{"text": outcome.behaviour_words}],
+    }
+    del found["derivedFrom"]
+    if outcome.reference:
+        found["identifier"] = [{"value": outcome.reference}]
     return found
 
 
@@ -245,6 +266,7 @@ def _practitioner(person: Party) -> dict[str, Any]:
 def _people(report: Report) -> dict[uuid.UUID, Party]:
     people = [each.reader for each in report.readings]
     people += [each.reviewer for each in report.reviews]
+    people += [report.outcome.recorder] if report.outcome else []
     return {person.key: person for person in people}
 
 

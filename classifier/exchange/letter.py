@@ -22,7 +22,7 @@ from classifier.choices import Decision
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from classifier.exchange.facts import AnswerFacts, Report
+    from classifier.exchange.facts import AnswerFacts, OutcomeFacts, Report
 
 CONTENT_TYPE = "application/pdf"
 _TEMPLATE = Path(__file__).with_name("letter.typ")
@@ -48,6 +48,11 @@ def letter_pdf(report: Report) -> bytes:
             raise
     facts["footer"] = _("Some characters cannot be printed here: read them on the screen.")
     return _set(facts, standard="1.7")
+
+
+def _outcome(outcome: OutcomeFacts) -> str:
+    parts = (outcome.diagnosis_words, outcome.kind_words, outcome.found_on.isoformat())
+    return ", ".join((*parts, outcome.reference) if outcome.reference else parts)
 
 
 def _set(facts: dict[str, Any], *, standard: Literal["ua-1", "1.7"]) -> bytes:
@@ -86,6 +91,7 @@ def _facts(report: Report) -> dict[str, Any]:
             [_("How taken"), picture.modality_words],
             [_("Taken"), _day(picture.taken_at) if picture.taken_at else unknown],
             [_("Uploaded"), _day(picture.uploaded_at)],
+            *([[_("Outcome"), _outcome(report.outcome)]] if report.outcome else []),
         ],
         "picture": list(_smaller(picture.jpeg)),
         "alt": _("%(modality)s of %(what)s, the image that was read")

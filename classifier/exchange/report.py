@@ -13,6 +13,7 @@ from classifier.choices import BodySite, Decision
 from classifier.exchange.facts import (
     AnswerFacts,
     Chance,
+    OutcomeFacts,
     Party,
     PatientFacts,
     PictureFacts,
@@ -20,6 +21,7 @@ from classifier.exchange.facts import (
     Report,
     ReviewFacts,
 )
+from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.results import diagnosis_name, result_page
 from classifier.services.errors import RuleError
 from classifier.services.model_versions import measured_facts
@@ -61,6 +63,7 @@ def report_of(analysis: Analysis, user: User) -> Report:
         reviews=tuple(_review(each, label_set) for each in page.reviews),
         requested_at=_local(analysis.created_at),
         made_at=_local(timezone.now()),
+        outcome=_outcome(analysis.image) if page.outcome is not None else None,
     )
 
 
@@ -100,6 +103,27 @@ def picture_facts(image: Image) -> PictureFacts:
         site_words="" if site == BodySite.UNKNOWN else str(BodySite(site).label),
         taken_at=_local(image.taken_at) if image.taken_at else None,
         uploaded_at=_local(image.created_at),
+    )
+
+
+def _outcome(image: Image) -> OutcomeFacts | None:
+    if image.lesion is None:
+        return None
+    found = standing_outcomes([image.lesion]).get(image.lesion.pk)
+    if found is None:
+        return None
+    return OutcomeFacts(
+        key=found.pk,
+        recorder=Party(found.recorded_by_id, str(found.recorded_by)),
+        kind=found.kind,
+        kind_words=str(found.get_kind_display()),
+        diagnosis=found.diagnosis,
+        diagnosis_words=outcome_name(found),
+        behaviour_words=str(found.get_behaviour_display()),
+        found_on=found.found_on,
+        reference=found.reference,
+        corrected=found.number > 1,
+        at=_local(found.recorded_at),
     )
 
 

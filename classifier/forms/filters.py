@@ -1,4 +1,4 @@
-"""The history's filters."""
+"""The filters of the worklist and the history."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import Decision, Modality, ReviewState, State
 from classifier.models import Clinic, ModelVersion, Patient, User
+from classifier.selectors.lists import TABS
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
@@ -57,6 +58,41 @@ class ReadOnceField(forms.ModelChoiceField):  # type: ignore[type-arg]  # of any
         raise forms.ValidationError(
             self.error_messages["invalid_choice"], code="invalid_choice", params={"value": value}
         )
+
+
+class TabField(forms.ChoiceField):
+    """A part of the worklist; what is none stands for the first, which any address may."""
+
+    def clean(self, value: Any) -> str:
+        """Return the tab."""
+        return str(value) if value in TABS else TABS[0]
+
+
+class WorklistFilterForm(forms.Form):
+    """Which part of the worklist to show, and what of it; every field may stay empty."""
+
+    tab = TabField(choices=[(tab, tab) for tab in TABS], widget=forms.HiddenInput)
+    mine = forms.BooleanField(label=_("Only images that I sent"), required=False)
+    modality = forms.ChoiceField(
+        label=_("Modality"), choices=[_ANY, *Modality.choices], required=False
+    )
+    clinic = ReadOnceField(
+        label=_("Clinic"), queryset=Clinic.objects.none(), required=False, empty_label=_("Any")
+    )
+
+    def __init__(self, *args: Any, user: Person, **kwargs: Any) -> None:
+        """Offer the person's own clinics only."""
+        super().__init__(*args, **kwargs)
+        clinic = self.fields["clinic"]
+        assert isinstance(clinic, forms.ModelChoiceField)  # noqa: S101 - tells the type checker
+        clinic.queryset = Clinic.objects.visible_to(user)
+
+    @property
+    def active(self) -> int:
+        """Return how many filters are set beside the tab."""
+        if not self.is_valid():
+            return 0
+        return sum(1 for name, value in self.cleaned_data.items() if value and name != "tab")
 
 
 class HistoryFilterForm(forms.Form):

@@ -129,5 +129,6 @@ class LesionForm(forms.Form):
             *(choice for choice in BodySite.choices if choice[0] != BodySite.UNKNOWN),
         ],
         initial=BodySite.UNKNOWN,
+        widget=forms.RadioSelect,
     )
     first_seen = forms.DateField(label=_("First seen"), required=False, widget=DateInput())

@@ -77,9 +77,18 @@ class ReviewForm(forms.Form):
     )
     expected_number = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, analysis: Analysis, **kwargs: Any) -> None:
-        """Word the verdicts by what the network decided."""
+    def __init__(
+        self, *args: Any, analysis: Analysis, must_say_why: bool = False, **kwargs: Any
+    ) -> None:
+        """Word the verdicts by what the network decided, and the reason by whether people differ.
+
+        The reason is not demanded here: who defers gives none, and the service knows the rest.
+        """
         super().__init__(*args, **kwargs)
+        self.must_say_why = must_say_why
+        if must_say_why:
+            self.fields["reason"].label = _("Why you decide so")
+            self.fields["reason"].help_text = _("Needed unless you defer: the readers differ.")
         answered = analysis.decision == Decision.ANSWER
         agree = _("Agree with the first label") if answered else _("Agree: it takes a person")
         verdict, diagnosis = self.fields["verdict"], self.fields["diagnosis"]

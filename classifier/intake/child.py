@@ -152,10 +152,12 @@ def _cut(decoded: Decoded, told: dict[str, Any] | None = None) -> tuple[bytes, l
         network_source,
     )
 
+    source = network_source(decoded.image)
     parts = [
         encode_display(decoded.image),
-        encode_thumbnail(decoded.image),
-        encode_network_source(network_source(decoded.image)),
+        # From the smaller copy: made small anew, a megapixel would take as long as its decoding.
+        encode_thumbnail(source),
+        encode_network_source(source),
     ]
     facts = {
         "format": decoded.format.value,

@@ -179,6 +179,14 @@ class Analysis(models.Model):
                 ),
                 name="analysis_worklist_by_age",
             ),
+            # What somebody sent and nobody has reviewed: every page counts it.
+            models.Index(
+                fields=("requested_by", "clinic", "finished_at"),
+                condition=models.Q(
+                    state__in=(State.SUCCEEDED, State.REJECTED), review_state=ReviewState.PENDING
+                ),
+                name="analysis_own_results",
+            ),
             models.Index(
                 fields=("clinic", "triage_rank", "created_at", "id"),
                 condition=models.Q(review_state=ReviewState.DEFERRED),
@@ -308,6 +316,9 @@ class Prediction(models.Model):
     artefact_sha256 = models.CharField(_("SHA-256 of the release"), max_length=64)
     input_sha256 = models.CharField(_("SHA-256 of the input"), max_length=64)
     attempt = models.PositiveSmallIntegerField(_("attempt"))
+    # {measure: number}, see mlcore.drift: what the picture is like and what the network said of it,
+    # to be compared with the release's reference. Nothing in rows older than this column.
+    measures = models.JSONField(_("measures"), null=True, blank=True)
     # {"queue", "read", "network"}: milliseconds.
     timings_ms = models.JSONField(_("timings in ms"))
     created_at = models.DateTimeField(_("at"), auto_now_add=True)

@@ -7,7 +7,12 @@ rows about a patient may go when, and only when, that patient is erased.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pgtrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Set for one transaction by ``classifier.services.erasure``, to the identifier of the patient.
 ERASING = "skinapp.erasing"
@@ -46,3 +51,23 @@ def append_only(name: str, *, patient: str = "") -> list[pgtrigger.Trigger]:
             func=_REFUSE,
         ),
     ]
+
+
+def closed_once(
+    name: str, *, patient: str, while_open: str, kept: Sequence[str]
+) -> list[pgtrigger.Trigger]:
+    """Return the triggers of rows that are changed until they are closed, and never after.
+
+    Like :func:`append_only` they let nothing but the patient's erasure delete a row.
+
+    Args:
+        name: the triggers' name, unique in the project.
+        patient: SQL that gives the patient of ``OLD``.
+        while_open: SQL that holds for an ``OLD`` that is not closed yet.
+        kept: columns that stay as they are even then.
+    """
+    same = " AND ".join(f"NEW.{column} IS NOT DISTINCT FROM OLD.{column}" for column in kept)
+    change, whole = append_only(name, patient=patient)
+    opened = f"IF TG_OP = 'UPDATE' AND {while_open} AND {same} THEN RETURN NEW; END IF; "
+    change.func = opened + str(change.func)
+    return [change, whole]

@@ -26,12 +26,18 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
             state__in=(State.SUCCEEDED, State.REJECTED), review_state=ReviewState.PENDING
         ).order_by("triage_rank", "created_at", "id")
 
+    def unreviewed_from(self, user: Person) -> AnalysisQuerySet:
+        """Return what the person sent, has a result and was reviewed by nobody."""
+        return self.needing_review().filter(requested_by_id=user.pk).order_by()
+
     def revealed_to(self, user: Person) -> AnalysisQuerySet:
         """Return the analyses whose answer the person may see.
 
         That is: the clinic does not ask for an own reading first, or this person has saved one,
-        or a review is on record already. The answer hides label, probabilities, decision, triage
-        group and map; every list, page, file and filter asks this queryset.
+        or a review is on record already. Whoever is asked for a second reading sees nothing before
+        it is saved, in any clinic and whatever is on record. The answer hides label,
+        probabilities, decision, triage group and map; every list, page, file and filter asks this
+        queryset.
         """
         return self.visible_to(user).filter(self.open_to(user))
 
@@ -44,11 +50,10 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
         readings = apps.get_model("classifier", "Reading")._default_manager.filter(
             analysis=models.OuterRef("pk"), reader_id=user.pk
         )
-        return (
-            models.Q(clinic__blinded_first=False)
-            | models.Q(review_state=ReviewState.REVIEWED)
-            | models.Q(models.Exists(readings))
-        )
+        requests = apps.get_model("classifier", "ReadingRequest")._default_manager.all()
+        asked = requests.asking(user).filter(analysis=models.OuterRef("pk"))
+        opened = models.Q(clinic__blinded_first=False) | models.Q(review_state=ReviewState.REVIEWED)
+        return models.Q(models.Exists(readings)) | (opened & ~models.Q(models.Exists(asked)))
 
     def due(self, now: datetime) -> AnalysisQuerySet:
         """Return the queued rows a worker may claim at ``now``."""

@@ -25,6 +25,7 @@ from django.utils import timezone
 from classifier.choices import WAITING_STATES, Decision, ReviewState, State
 from classifier.models import Analysis, BreakGlass, Clinic, Patient, Review
 from classifier.querysets.records import Ranking
+from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.paging import KeysetPage, paginate_windows
 from classifier.selectors.results import diagnosis_name, percent_of, veil
 from mlcore.labels import LABEL_SETS
@@ -98,16 +99,20 @@ class WorklistCounts:
 TABS = ("review", "deferred", "waiting", "failed")
 
 
-def worklist(user: User, *, tab: str, cursor: str = "") -> ListPage:
+def worklist(
+    user: User, *, tab: str, filters: dict[str, Any] | None = None, cursor: str = ""
+) -> ListPage:
     """Return a page of one tab of the worklist.
 
     Args:
         user: who works.
         tab: ``review`` (worst triage group first, then oldest), ``deferred``, ``waiting`` or
             ``failed``.
+        filters: ``mine`` (only what the person sent), ``modality`` and ``clinic``; each may be
+            missing or empty.
         cursor: from an earlier page.
     """
-    rows = tab_rows(tab)
+    rows = _narrowed(tab_rows(tab), user, filters or {})
     order, ranking = {
         "waiting": (("created_at", "id"), Ranking()),
         "failed": (_NEWEST_FIRST, Ranking()),
@@ -134,6 +139,16 @@ def tab_rows(tab: str) -> AnalysisQuerySet:
     return rows.needing_review()
 
 
+def _narrowed(rows: AnalysisQuerySet, user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
+    """Return the rows that the worklist's filters leave; none of them tells an answer."""
+    exact = {
+        "requested_by": user if filters.get("mine") else None,
+        "modality": filters.get("modality"),
+        "clinic": filters.get("clinic"),
+    }
+    return rows.filter(**{name: value for name, value in exact.items() if value})
+
+
 def _window(rows: AnalysisQuerySet, user: User, ranking: Ranking | None = None) -> Window[Analysis]:
     """Return how a page of the rows is looked up, as far as the person may see them."""
 
@@ -144,11 +159,17 @@ def _window(rows: AnalysisQuerySet, user: User, ranking: Ranking | None = None) 
     return window
 
 
-def worklist_counts(user: User) -> WorklistCounts:
-    """Return how much waits in each tab, in two bounded queries."""
+def worklist_counts(user: User, *, filters: dict[str, Any] | None = None) -> WorklistCounts:
+    """Return how much waits in each tab, in two bounded queries.
+
+    Args:
+        user: who works.
+        filters: as for :func:`worklist`.
+    """
 
     def counted(tab: str, **owner: Any) -> Sum:
-        keys = tab_rows(tab).filter(**owner).order_by().values("pk")[: MOST_COUNTED + 1]
+        rows = _narrowed(tab_rows(tab), user, filters or {})
+        keys = rows.filter(**owner).order_by().values("pk")[: MOST_COUNTED + 1]
         return Sum(Func(ArraySubquery(keys), function="cardinality", output_field=IntegerField()))
 
     clinics = Clinic.objects.visible_to(user).order_by()
@@ -275,6 +296,9 @@ CSV_HEADER = (
     "review",
     "reviewer",
     "final diagnosis",
+    "outcome",
+    "outcome known by",
+    "outcome found on",
 )
 
 
@@ -325,10 +349,12 @@ def csv_rows(user: User, filters: dict[str, Any], *, most: int) -> Iterator[list
 
 def _csv_batch(rows: list[Analysis], user: User) -> Iterator[list[str]]:
     finals = _final_diagnoses(rows)
+    outcomes = standing_outcomes(row.image.lesion for row in rows if row.image.lesion)
     for listed in _listed(rows, user):
         row = listed.analysis
         lesion = row.image.lesion
         known = listed.revealed and row.prediction is not None
+        found = outcomes.get(lesion.pk) if lesion and listed.revealed else None
         yield [
             str(row.pk),
             row.clinic.name,
@@ -346,6 +372,9 @@ def _csv_batch(rows: list[Analysis], user: User) -> Iterator[list[str]]:
             str(row.get_review_state_display()) if row.prediction is not None else "",
             str(row.last_reviewer) if row.last_reviewer else "",
             finals.get(row.pk, "") if listed.revealed else "",
+            outcome_name(found) if found else "",
+            str(found.get_kind_display()) if found else "",
+            found.found_on.isoformat() if found else "",
         ]
 
 

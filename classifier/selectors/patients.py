@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import Prefetch, Q
-from django.db.models.functions import Coalesce
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, OuterRef, Prefetch, Q
+from django.db.models.functions import Coalesce, JSONObject
 
-from classifier.choices import Decision
-from classifier.models import Analysis, Image, Lesion, Patient
+from classifier.choices import BodySite, Decision
+from classifier.models import Analysis, Image, Lesion, Patient, Review
+from classifier.selectors.outcomes import outcome_facts
 from classifier.selectors.paging import KeysetPage, paginate, paginate_windows
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Iterable, Sequence
 
     from classifier.models import User
+    from classifier.models.patients import PatientQuerySet
     from mlcore.labels import Label
 
 # What a person reads at a glance while typing; a longer word narrows it down.
 SEARCH_RESULTS = 8
 _BY_NAME = ("name", "id")
+# When a picture was taken, or when it was sent where nobody knows.
+MOMENT = Coalesce("taken_at", "created_at")
 
 
 def patient_page(
@@ -70,11 +76,14 @@ class TimelineAnalysis:
         revealed: whether the person may see what the network said.
         label: the label the network put first; None while there is no answer, where it could
             not say, and where it is hidden from the person.
+        review: the last word of a clinician; None where there is none, where it is hidden, and
+            where the page does not show it.
     """
 
     analysis: Analysis
     revealed: bool
     label: Label | None
+    review: Review | None = None
 
 
 @dataclass(frozen=True)
@@ -85,25 +94,93 @@ class TimelineEntry:
     analyses: Sequence[TimelineAnalysis] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Site:
+    """A site of the body, and what the patient has there.
+
+    Attributes:
+        value: one of ``BodySite``.
+        name: for people.
+        count: the patient's lesions there.
+        chosen: whether the page shows this site only.
+    """
+
+    value: str
+    name: str
+    count: int
+    chosen: bool
+
+
+def patients_with_sites() -> PatientQuerySet:
+    """Return patients with their clinic and ``sites``, which :func:`sites_of` reads."""
+    here = Lesion.objects.filter(patient=OuterRef("pk")).order_by().values("body_site")
+    counted = here.annotate(n=Count("pk")).values(fact=JSONObject(site="body_site", n="n"))
+    return Patient.objects.select_related("clinic").annotate(sites=ArraySubquery(counted))
+
+
+def sites_of(patient: Any, chosen: str = "") -> list[Site]:
+    """Return every site of the body; none where the patient has no lesion at all.
+
+    "Unknown" comes last, and only where there is something to find.
+
+    Args:
+        patient: of :func:`patients_with_sites`.
+        chosen: the site that the page shows only, or "".
+    """
+    counts = {fact["site"]: fact["n"] for fact in patient.sites}
+    if not counts:
+        return []
+    return [
+        Site(value, str(name), counts.get(value, 0), chosen=value == chosen)
+        for value, name in BodySite.choices
+        if value in counts or value == chosen or value != BodySite.UNKNOWN
+    ]
+
+
 def lesions_of(patient: Patient) -> list[Lesion]:
     """Return the patient's lesions, oldest first."""
     return list(patient.lesions.order_by("created_at", "id"))
 
 
+def lesion_page(patient: Patient, *, site: str = "", cursor: str = "") -> KeysetPage[Lesion]:
+    """Return a page of the patient's lesions, oldest first.
+
+    Each has its ``pictures`` (how many) and its ``known`` outcome (as ``outcome_facts`` reads it).
+
+    Args:
+        patient: whose.
+        site: leaves those of other sites out, where one is given.
+        cursor: of an earlier page.
+    """
+    lesions = patient.lesions.annotate(pictures=Count("images"), known=outcome_facts("pk"))
+    if site:
+        lesions = lesions.filter(body_site=site)
+    return paginate(lesions, order=("created_at", "id"), cursor=cursor, size=settings.PAGE_SIZE)
+
+
 def timeline(
-    patient: Patient, user: User, *, cursor: str = "", lesion: Lesion | None = None
+    patient: Patient,
+    user: User,
+    *,
+    cursor: str = "",
+    lesion: Lesion | None = None,
+    site: str = "",
+    reviewed: bool = False,
 ) -> tuple[KeysetPage[Image], list[TimelineEntry]]:
     """Return a page of the patient's images, newest first, with what became of them.
 
     The time is when the picture was taken, or when it was sent where nobody knows. ``lesion``
-    leaves the images of other lesions out.
+    and ``site`` leave the images of other lesions and sites out; ``reviewed`` adds what clinicians
+    decided, as far as the person may see it.
     """
     images = Image.objects.visible_to(user).filter(patient=patient)
     if lesion is not None:
         images = images.filter(lesion=lesion)
+    if site:
+        images = images.filter(lesion__body_site=site)
     newest_first = Analysis.objects.for_lists().order_by("-created_at", "-id")
     page = paginate(
-        images.annotate(moment=Coalesce("taken_at", "created_at"))
+        images.annotate(moment=MOMENT)
         .select_related("lesion", "uploaded_by")
         .prefetch_related(Prefetch("analyses", queryset=newest_first)),
         order=("-moment", "-id"),
@@ -116,14 +193,29 @@ def timeline(
         .filter(pk__in=[analysis.pk for analysis in analyses])
         .values_list("pk", flat=True)
     )
+    reviews = last_reviews(revealed) if reviewed else {}
     entries = [
-        TimelineEntry(image, [_told(a, revealed=a.pk in revealed) for a in image.analyses.all()])
+        TimelineEntry(
+            image,
+            [_told(a, reviews.get(a.pk), revealed=a.pk in revealed) for a in image.analyses.all()],
+        )
         for image in page
     ]
     return page, entries
 
 
-def _told(analysis: Analysis, *, revealed: bool) -> TimelineAnalysis:
+def last_reviews(analyses: Iterable[uuid.UUID]) -> dict[uuid.UUID, Review]:
+    """Return the last review of each analysis that has one, with its reviewer; one query.
+
+    Args:
+        analyses: keys of analyses that are revealed to whoever will read the answer.
+    """
+    newest = Review.objects.filter(analysis__in=analyses).select_related("reviewer")
+    last = newest.order_by("analysis_id", "-number").distinct("analysis_id")
+    return {review.analysis_id: review for review in last}
+
+
+def _told(analysis: Analysis, review: Review | None, *, revealed: bool) -> TimelineAnalysis:
     answered = revealed and analysis.decision == Decision.ANSWER
     label = label_set(analysis.label_set).label(analysis.top_label) if answered else None
-    return TimelineAnalysis(analysis=analysis, revealed=revealed, label=label)
+    return TimelineAnalysis(analysis=analysis, revealed=revealed, label=label, review=review)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.models import Analysis, Review
 from classifier.selectors.lists import history_rows
+from classifier.selectors.outcomes import standing_outcomes
 from classifier.selectors.paging import page_after
 from classifier.selectors.results import diagnosis_name, veil
 
 if TYPE_CHECKING:
     import uuid
 
-    from classifier.models import Clinic, User
+    from classifier.models import Clinic, Outcome, User
 
 _ORDER = ("-created_at", "-id")
 
@@ -26,11 +27,13 @@ class Registered:
         analysis: the job; veiled where the answer is hidden from the person.
         revealed: whether the person may see what the network said.
         final: the diagnosis of the last review, as shown; empty where hidden or none.
+        outcome: what the lesion turned out to be; None likewise.
     """
 
     analysis: Analysis
     revealed: bool
     final: str
+    outcome: Outcome | None = None
 
 
 def register_page(
@@ -71,7 +74,18 @@ def register_page(
     for row in rows:
         if row.pk not in revealed:
             veil(row)
-    return [Registered(row, row.pk in revealed, finals.get(row.pk, "")) for row in rows], following
+    outcomes = standing_outcomes(
+        row.image.lesion for row in rows if row.image.lesion and row.pk in revealed
+    )
+    return [
+        Registered(
+            row,
+            row.pk in revealed,
+            finals.get(row.pk, ""),
+            outcomes.get(row.image.lesion_id) if row.pk in revealed else None,
+        )
+        for row in rows
+    ], following
 
 
 def _final_diagnoses(rows: list[Analysis], revealed: set[Any]) -> dict[Any, str]:

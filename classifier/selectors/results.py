@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.db.models import (
+    BooleanField,
+    CharField,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
 
 from classifier.choices import Decision, State
-from classifier.models import OTHER_DIAGNOSIS, Analysis, Prediction, Reading, Review
+from classifier.models import (
+    OTHER_DIAGNOSIS,
+    Analysis,
+    AuditEvent,
+    Clinic,
+    Disagreement,
+    Prediction,
+    Reading,
+    ReadingRequest,
+    Review,
+)
+from classifier.selectors.outcomes import outcome_facts, outcome_of
 from mlcore.labels import Label, label_set
 
 if TYPE_CHECKING:
-    from classifier.models import Image, Transition, User
+    import uuid
 
+    from classifier.models import Image, Outcome, Transition, User
+
+# What the audit trail calls it that somebody was shown the network's answer.
+ANSWER_VIEWED = "answer.viewed"
 # Below and above these a rounded percentage would claim a certainty nobody has.
 _LEAST, _MOST = 0.01, 0.99
 # The column's default, which every analysis has before it is answered.
@@ -67,6 +92,11 @@ class ResultPage:
         reviews: what is on record, once revealed.
         transitions: every move of the job.
         can_write: whether this person may read, review, retry and cancel.
+        difference: a value of ``Difference`` while opinions differ and nobody has decided; empty
+            where the person must not know.
+        request_key: of the open request for a second reading.
+        outcome: what the lesion turned out to be, not to be saved; None where there is none, and
+            where this person must read first.
         outdated: the image's modality was corrected since; another network should judge it.
         current: the analysis to look at instead of an outdated one, if there is one.
     """
@@ -79,6 +109,9 @@ class ResultPage:
     reviews: list[Review]
     transitions: list[Transition]
     can_write: bool
+    difference: str = ""
+    request_key: uuid.UUID | None = None
+    outcome: Outcome | None = None
     outdated: bool = False
     current: Analysis | None = None
 
@@ -164,7 +197,8 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
             veiled (see :func:`veil`) where the answer is hidden from the person.
         user: who looks.
     """
-    revealed = Analysis.objects.revealed_to(user).filter(pk=analysis.pk).exists()
+    gates = _gates(analysis, user)
+    revealed = gates["revealed"]
     hidden = analysis.prediction_id is not None and not revealed
     transitions = list(analysis.transitions.select_related("actor"))
     if not revealed:
@@ -173,7 +207,8 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
         veil(analysis)
         for move in transitions:
             _veil_move(move)
-    readings = list(analysis.readings.select_related("reader"))
+    rows = analysis.readings.select_related("reader").annotate(shown_at=_first_shown())
+    readings: list[Reading] = list(rows)
     own = next((reading for reading in readings if reading.reader_id == user.pk), None)
     outdated = analysis.modality != analysis.image.modality
     return ResultPage(
@@ -184,10 +219,56 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
         readings=readings if revealed else [r for r in readings if r is own],
         reviews=list(analysis.reviews.select_related("reviewer")) if revealed else [],
         transitions=transitions,
-        can_write=Analysis.objects.writable_by(user).filter(pk=analysis.pk).exists(),
+        can_write=gates["can_write"],
+        difference=gates["difference"] if revealed and not outdated else "",
+        request_key=gates["request_key"],
+        outcome=outcome_of(gates["outcome"]) if revealed else None,
         outdated=outdated,
         current=latest_analysis(analysis.image) if outdated else None,
     )
+
+
+# What is assumed of a row that is away.
+_CLOSED = {
+    "revealed": False,
+    "can_write": False,
+    "difference": "",
+    "request_key": None,
+    "outcome": None,
+}
+
+
+def _gates(analysis: Analysis, user: User) -> dict[str, Any]:
+    """Return what decides what the page shows, in one query."""
+    yes = BooleanField()
+    writable = Q(clinic__in=Clinic.objects.writable_by(user).values("pk"))
+    differs = Disagreement.objects.filter(analysis=OuterRef("pk"), settled_by__isnull=True)
+    requests = ReadingRequest.objects.open().filter(analysis=OuterRef("pk"))
+    found = (
+        Analysis.objects.visible_to(user)
+        .filter(pk=analysis.pk)
+        .annotate(
+            revealed=ExpressionWrapper(Analysis.objects.open_to(user), output_field=yes),
+            can_write=ExpressionWrapper(writable, output_field=yes),
+            difference=Coalesce(Subquery(differs.values("difference")[:1]), Value("")),
+            request_key=Subquery(requests.values("pk")[:1]),
+            outcome=outcome_facts("image__lesion"),
+        )
+        .values(*_CLOSED)
+        .first()
+    )
+    return dict(found) if found is not None else dict(_CLOSED)
+
+
+def _first_shown() -> Subquery:
+    """Return when the answer was first shown to the reader of a reading."""
+    shown = AuditEvent.objects.filter(
+        subject_type="analysis",
+        subject_id=Cast(OuterRef("analysis"), CharField()),
+        action=ANSWER_VIEWED,
+        actor=OuterRef("reader"),
+    )
+    return Subquery(shown.order_by("at").values("at")[:1])
 
 
 def _answer(analysis: Analysis) -> Answer | None:

@@ -6,19 +6,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Func, IntegerField, OuterRef, Subquery
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
 from classifier.choices import Role
-from classifier.models import Analysis, BreakGlass, Clinic, Membership
+from classifier.models import Analysis, BreakGlass, Clinic, Membership, ReadingRequest
 from classifier.querysets.people import WRITING_ROLES
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from classifier.querysets.people import Person
 
 
+# A count beyond this is shown as "99+".
+MOST_COUNTED = 99
 # More would push the page away; the page of emergency accesses lists all.
 _MOST_BANNERS = 3
 
@@ -26,8 +31,10 @@ _MOST_BANNERS = 3
 def workplace_of(user: Person | None) -> dict[str, Any]:
     """Return what every page shows of the person's work, each fact computed when first used.
 
-    ``clinics``, ``can_write``, ``administers``, ``queue_banner`` and ``open_accesses``; the first
-    three share one query.
+    ``clinics``, ``can_write``, ``administers``, ``queue_banner``, ``open_accesses`` and
+    ``readings_asked`` (how many second readings wait for the person) and ``own_results`` (how many
+    images they sent have a result that nobody has reviewed); the first three and these two share
+    one query.
     """
     if user is None or not user.is_authenticated:
         return {
@@ -36,6 +43,8 @@ def workplace_of(user: Person | None) -> dict[str, Any]:
             "administers": False,
             "queue_banner": "",
             "open_accesses": [],
+            "readings_asked": 0,
+            "own_results": 0,
             "research_build": True,
         }
     clinics = SimpleLazyObject(lambda: _clinics_with_role(user))
@@ -49,6 +58,9 @@ def workplace_of(user: Person | None) -> dict[str, Any]:
         "administers": has_role((Role.ADMINISTRATOR,)),
         "queue_banner": SimpleLazyObject(queue_banner),
         "open_accesses": SimpleLazyObject(lambda: open_accesses(user)),
+        "readings_asked": SimpleLazyObject(lambda: sum(clinic.asking for clinic in clinics)),
+        "own_results": SimpleLazyObject(lambda: sum(clinic.own_results for clinic in clinics)),
+        "most_counted": MOST_COUNTED,
         # The shipped networks are trained on images with non-commercial licences.
         "research_build": True,
     }
@@ -56,7 +68,19 @@ def workplace_of(user: Person | None) -> dict[str, Any]:
 
 def _clinics_with_role(user: Person) -> list[Any]:
     mine = Membership.objects.filter(user=user.pk, clinic=OuterRef("pk")).values("role")
-    return list(Clinic.objects.visible_to(user).annotate(my_role=Subquery(mine[:1])))
+    # With the same query: every page shows how much waits for the person.
+    asking = ReadingRequest.objects.asking(user)
+    sent = Analysis.objects.unreviewed_from(user)
+    clinics = Clinic.objects.visible_to(user).annotate(
+        my_role=Subquery(mine[:1]), asking=_counted(asking), own_results=_counted(sent)
+    )
+    return list(clinics)
+
+
+def _counted(rows: QuerySet[Any]) -> Func:
+    """Return how many of the rows are a clinic's, up to one more than is shown."""
+    keys = rows.filter(clinic=OuterRef("pk")).order_by().values("pk")[: MOST_COUNTED + 1]
+    return Func(ArraySubquery(keys), function="cardinality", output_field=IntegerField())
 
 
 def open_accesses(user: Person) -> list[BreakGlass]:

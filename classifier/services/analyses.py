@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError, OperationalError
+from kombu.pools import producers
 from redis.exceptions import RedisError
 
 from classifier.choices import ActorKind, Modality, ReviewState, State
@@ -221,10 +222,14 @@ def nudge(task: Task[[], None]) -> None:
     if time.monotonic() < BROKER.silent_until:
         return
     try:
-        with task.app.connection_for_write(
-            connect_timeout=_NUDGE_SECONDS, transport_options=_NUDGE_OPTIONS
-        ) as connection:
-            task.apply_async(connection=connection, retry=False, expires=60)  # type: ignore[call-arg]  # the stubs leave Celery's own option out
+        # A connection of its own for each message would take longer than all else it does.
+        kept = producers[
+            task.app.connection_for_write(
+                connect_timeout=_NUDGE_SECONDS, transport_options=_NUDGE_OPTIONS
+            )
+        ]
+        with kept.acquire(block=True, timeout=_NUDGE_SECONDS) as producer:
+            task.apply_async(producer=producer, retry=False, expires=60)
     except (OperationalError, KombuError, RedisError, OSError):
         BROKER.silent_until = time.monotonic() + _SILENCE_SECONDS
         logger.warning("The broker does not answer; the sweep will find the queued analysis.")

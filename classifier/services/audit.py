@@ -16,7 +16,7 @@ from classifier.models import AuditEvent, Membership, Patient, User
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from django.db.models import Model
 
@@ -111,6 +111,31 @@ def record(  # noqa: PLR0913 - an event has this many sides
     for event in events:
         event.save(force_insert=True)
     return events[0]
+
+
+def record_each(
+    *, action: str, actor: User, subjects: Iterable[tuple[Model, dict[str, Any]]]
+) -> None:
+    """Append one event for each of several rows of patients, in one statement.
+
+    Args:
+        action: what was done.
+        actor: the person.
+        subjects: the rows, each with its clinic and its details (see :func:`record`).
+    """
+    AuditEvent.objects.bulk_create(
+        AuditEvent(
+            action=action,
+            actor=actor,
+            actor_kind=ActorKind.USER,
+            clinic_id=getattr(subject, "clinic_id", None),
+            subject_type=subject._meta.model_name or "",
+            subject_id=str(subject.pk),
+            patient_key=_patient_of(subject),
+            details={**_through.get(), **details},
+        )
+        for subject, details in subjects
+    )
 
 
 def record_in_their_clinics(*, action: str, actor: User, **details: Any) -> None:

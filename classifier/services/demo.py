@@ -90,6 +90,9 @@ _FINDINGS = (
     ("Firm bump on the lower leg", BodySite.LOWER_LEG, "dermatofibroma", Modality.DERMOSCOPY),
 )
 
+# How the first patient's first finding looked so many days ago: there is something to compare.
+_EARLIER = {224: "nevus"}
+
 
 @dataclass(frozen=True)
 class SeedCounts:
@@ -162,19 +165,23 @@ def _seed_patient(clinic: Clinic, clinician: User, index: int) -> tuple[Patient,
 
 def _seed_images(patient: Patient, clinician: User, index: int) -> int:
     findings = [_FINDINGS[(index + step * 3) % len(_FINDINGS)] for step in range(2)]
+    images = 0
     for step, (label, site, kind, modality) in enumerate(findings):
         lesion = add_lesion(patient=patient, by=clinician, label=label, body_site=site)
         seed = 100 + index * 10 + step
         draw = draw_dermoscopy if modality == Modality.DERMOSCOPY else draw_clinical
-        add_image(
-            patient=patient,
-            by=clinician,
-            upload=_as_upload(draw(kind, seed=seed)),
-            modality=modality,
-            lesion=lesion,
-            taken_at=timezone.now() - timedelta(days=seed % 90),
-        )
-    return len(findings)
+        days_ago = {seed % 90: kind} | (_EARLIER if (index, step) == (0, 0) else {})
+        for days, drawn in days_ago.items():
+            add_image(
+                patient=patient,
+                by=clinician,
+                upload=_as_upload(draw(drawn, seed=seed)),
+                modality=modality,
+                lesion=lesion,
+                taken_at=timezone.now() - timedelta(days=days),
+            )
+            images += 1
+    return images
 
 
 def _as_upload(picture: Picture) -> SimpleUploadedFile:

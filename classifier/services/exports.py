@@ -19,12 +19,17 @@ from classifier.models import (
     BreakGlass,
     Clinic,
     Consent,
+    Disagreement,
+    Embedding,
     Image,
     ImportRow,
     Lesion,
+    Outcome,
     Patient,
     Prediction,
     Reading,
+    ReadingRequest,
+    RerunRow,
     Review,
     Transition,
     User,
@@ -99,11 +104,16 @@ def _record(patient: Patient) -> dict[str, Any]:
         "images": Image.objects.filter(patient=patient),
         "analyses": analyses,
         "transitions": Transition.objects.filter(analysis__in=analyses),
+        "embeddings": Embedding.objects.filter(patient=patient),
         "predictions": Prediction.objects.filter(image__patient=patient),
         "readings": Reading.objects.filter(analysis__in=analyses),
+        "outcomes": Outcome.objects.filter(patient=patient),
+        "reading_requests": ReadingRequest.objects.filter(patient=patient),
+        "disagreements": Disagreement.objects.filter(patient=patient),
         "reviews": Review.objects.filter(analysis__in=analyses),
         "consents": Consent.objects.filter(patient=patient),
         "emergency_accesses": BreakGlass.objects.filter(patient=patient),
+        "comparison_rows": RerunRow.objects.filter(patient=patient),
         "import_rows": ImportRow.objects.filter(patient=patient),
         "audit": AuditEvent.objects.filter(patient_key=patient.pk),
     }
@@ -129,7 +139,7 @@ def _record(patient: Patient) -> dict[str, Any]:
 
 def _people(rows: dict[str, list[dict[str, Any]]]) -> set[Any]:
     """Return the keys of the people whom the rows name, so that a reader learns who they are."""
-    columns = ("_by_id", "reader_id", "reviewer_id", "actor_id", "user_id")
+    columns = ("_by_id", "asked_id", "reader_id", "reviewer_id", "actor_id", "user_id")
     return {
         value
         for table in rows.values()

@@ -1,20 +1,17 @@
-"""Taking images in, and letting their bytes out."""
+"""Taking images in."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.db import Error, IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from redis.exceptions import RedisError
 
 from classifier import intake
 from classifier.exchange.identity import check_identity
@@ -37,20 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.core.files.uploadedfile import UploadedFile
-    from django.db.models.fields.files import FieldFile
 
     from classifier.models import User
 
 logger = logging.getLogger(__name__)
 
-DISPLAY = "display"
-THUMBNAIL = "thumbnail"
 # Before it no skin was photographed in colour. A camera whose clock was never set may say the year
 # 1, which falls out of the calendar in time zones east of Greenwich: no page could show the row.
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-# The lossless copy the network reads is nobody's to fetch.
-VARIANTS = (DISPLAY, THUMBNAIL)
-_THUMBNAIL_SECONDS = 3600
 # The code of a file that was fit but could not be stored.
 NOT_STORED = "not_stored"
 
@@ -208,48 +199,6 @@ def add_image(
         lesion=lesion,
         taken_at=taken_at,
     )
-
-
-def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
-    """Open one of the stored copies and record that the person looked at it.
-
-    The display copy is recorded each time; a thumbnail, of which a list shows thirty and polls
-    none, once an hour for each person and image.
-
-    Args:
-        image: an image that ``by`` may see.
-        variant: one of ``VARIANTS``.
-        by: who looks at it.
-
-    Raises:
-        FileNotFoundError: the file is not where the row says; logged with a reference.
-    """
-    stored: FieldFile = getattr(image, variant)
-    try:
-        opened: IO[bytes] = stored.storage.open(stored.name or "", "rb")
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        reference = secrets.token_hex(4).upper()
-        logger.exception("reference %s: image %s has no %s file", reference, image.pk, variant)
-        raise FileNotFoundError(reference) from error
-    if variant == DISPLAY or _is_news(image, by):
-        with transaction.atomic():
-            audit.record(
-                action="image.viewed",
-                actor=by,
-                clinic_id=image.clinic_id,
-                subject=image,
-                variant=variant,
-            )
-    return opened
-
-
-def _is_news(image: Image, by: User) -> bool:
-    """Tell whether the person has not seen the image's thumbnail within the hour."""
-    try:
-        return bool(cache.add(f"thumbnail:{by.pk}:{image.pk}", 1, timeout=_THUMBNAIL_SECONDS))
-    except RedisError:
-        # Without a memory, rather one event too many.
-        return True
 
 
 def _accepted(

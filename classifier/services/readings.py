@@ -8,10 +8,12 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from classifier.choices import State
-from classifier.models import OTHER_DIAGNOSIS, Analysis, Reading
+from classifier.models import OTHER_DIAGNOSIS, Analysis, Reading, ReadingRequest
 from classifier.services import audit
+from classifier.services.disagreements import note_reading
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.results import has_seen_an_answer
+from classifier.services.second_readings import answer_request
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ def save_reading(
 ) -> Reading:
     """Save what the clinician thinks, once; it is locked from then on.
 
+    A blinded reading answers the request for a second reading that asks this person. Where it
+    differs from what is on record, the case is put to a clinician to decide.
+
     Raises:
         RuleError: there is nothing to read yet, or the diagnosis is unknown.
         ConflictError: this person's reading is saved already.
@@ -47,6 +52,7 @@ def save_reading(
     # mind, is hidden again but not unseen.
     hidden = not Analysis.objects.revealed_to(by).filter(pk=analysis.pk).exists()
     blinded = hidden and not has_seen_an_answer(analysis=analysis, by=by)
+    request = ReadingRequest.objects.asking(by).filter(analysis=analysis).first()
     try:
         with transaction.atomic():
             reading = Reading.objects.create(
@@ -64,6 +70,8 @@ def save_reading(
                 subject=analysis,
                 blinded=blinded,
             )
+            answer_request(reading=reading, request=request)
+            note_reading(reading=reading)
     except IntegrityError as error:
         raise ConflictError(_("Your reading was saved before and is locked.")) from error
     return reading

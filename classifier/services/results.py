@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classifier.models import AuditEvent
+from classifier.selectors.results import ANSWER_VIEWED
 from classifier.services import audit
 
 if TYPE_CHECKING:
-    from classifier.models import Analysis, User
+    from collections.abc import Iterable
 
-ANSWER_VIEWED = "answer.viewed"
+    from classifier.models import Analysis, User
 
 
 def record_answer_viewed(*, analysis: Analysis, by: User) -> None:
@@ -20,12 +21,20 @@ def record_answer_viewed(*, analysis: Analysis, by: User) -> None:
         analysis: with its prediction, which is revealed to ``by``.
         by: who looks.
     """
-    audit.record(
+    record_answers_viewed(analyses=[analysis], by=by)
+
+
+def record_answers_viewed(*, analyses: Iterable[Analysis], by: User) -> None:
+    """Record that the person was shown several answers on one page.
+
+    Args:
+        analyses: see :func:`record_answer_viewed`.
+        by: who looks.
+    """
+    audit.record_each(
         action=ANSWER_VIEWED,
         actor=by,
-        clinic_id=analysis.clinic_id,
-        subject=analysis,
-        prediction=str(analysis.prediction_id),
+        subjects=[(row, {"prediction": str(row.prediction_id)}) for row in analyses],
     )
 
 

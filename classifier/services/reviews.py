@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from classifier.choices import Decision, ReviewState, State, Verdict
 from classifier.models import OTHER_DIAGNOSIS, Analysis, Review
-from classifier.services import audit
+from classifier.services import audit, disagreements
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.readings import check_diagnosis
 
@@ -43,7 +43,7 @@ def save_review(  # noqa: PLR0913 - one form's fields
         expected_number: how many reviews there were when the form was made.
         diagnosis: the final one; needed to overrule, and to agree that the network cannot say.
         diagnosis_text: written out where the diagnosis is "other".
-        reason: needed to overrule.
+        reason: needed to overrule, and to settle what readers disagree about.
         notes: anything else.
 
     Raises:
@@ -57,6 +57,8 @@ def save_review(  # noqa: PLR0913 - one form's fields
         raise RuleError(_("Save your own reading first."))
     choice = Verdict(verdict)
     diagnosis = _final_diagnosis(analysis, choice, diagnosis, diagnosis_text, reason)
+    if diagnosis and not reason.strip() and disagreements.needs_reason(analysis):
+        raise RuleError(_("The readers differ. Say why you decide so."))
     with transaction.atomic():
         claimed = Analysis.objects.filter(
             pk=analysis.pk,
@@ -90,6 +92,7 @@ def save_review(  # noqa: PLR0913 - one form's fields
             verdict=choice.value,
             number=review.number,
         )
+        disagreements.settle(review=review)
     return review
 
 

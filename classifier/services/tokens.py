@@ -106,12 +106,14 @@ def create_token(
     return token, text
 
 
-def revoke_token(*, token: ApiToken, by: User) -> None:
+def revoke_token(*, token: ApiToken, by: User, reason: str = "") -> None:
     """Stop a token at once and for good.
 
     Args:
-        token: one that ``by`` may see: their own, or one of a clinic they administer.
+        token: one that ``by`` may see: their own, or one of a clinic they administer; any, in the
+            admin panel.
         by: who revokes it.
+        reason: why, where one is demanded.
 
     Raises:
         RuleError: it is revoked already.
@@ -127,6 +129,7 @@ def revoke_token(*, token: ApiToken, by: User) -> None:
             actor=by,
             clinic_id=token.clinic_id,
             subject=token,
+            reason=reason,
         )
 
 

@@ -132,6 +132,21 @@ def end_webhook(*, webhook: Webhook, by: User) -> None:
         RuleError: it was ended already, or the person does not administer the clinic.
     """
     _check_administers(webhook.clinic, by)
+    _end(webhook, by, "")
+
+
+def end_webhook_in_panel(*, webhook: Webhook, by: User, reason: str) -> None:
+    """Do the same as an administrator of the installation.
+
+    Raises:
+        RuleError: it was ended already, or the person does not administer the installation.
+    """
+    if not by.has_perm("classifier.change_webhook"):
+        raise RuleError(_("Only an administrator of the installation ends it here."))
+    _end(webhook, by, reason)
+
+
+def _end(webhook: Webhook, by: User, reason: str) -> None:
     with transaction.atomic():
         ended = (
             Webhook.objects.active()
@@ -141,7 +156,13 @@ def end_webhook(*, webhook: Webhook, by: User) -> None:
         if not ended:
             raise RuleError(_("This webhook was ended already."))
         webhook.deliveries.filter(state=DeliveryState.WAITING).update(state=DeliveryState.GIVEN_UP)
-        audit.record(action="webhook.ended", actor=by, clinic_id=webhook.clinic_id, subject=webhook)
+        audit.record(
+            action="webhook.ended",
+            actor=by,
+            clinic_id=webhook.clinic_id,
+            subject=webhook,
+            reason=reason,
+        )
 
 
 def send_again(*, delivery: WebhookDelivery, by: User) -> None:

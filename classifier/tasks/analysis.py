@@ -13,6 +13,10 @@ from classifier.services.analyses import wake_worker
 from classifier.services.claims import sweep_lost_leases
 from classifier.services.worker import run_batch
 
+# At the end of a turn both cores wait for the last results to be stored; told to stop, a worker
+# goes on for so long.
+_TURN_SECONDS = 3.0
+
 
 def worker_name() -> str:
     """Return a name for this process that an operator recognises."""
@@ -21,12 +25,15 @@ def worker_name() -> str:
 
 @shared_task(name="classifier.tasks.analysis.run_analyses_task", time_limit=120, soft_time_limit=90)
 def run_analyses_task() -> None:
-    """Run one batch of due analyses. Safe to run twice: a row is claimed by one worker.
+    """Run due analyses for a while. Safe to run twice: a row is claimed by one worker.
 
     What else is due gets a message of its own: a worker that is told to stop finishes its message,
-    and so stops after one batch, however long the queue is.
+    and so stops within seconds, however long the queue is.
     """
-    if run_batch(worker=worker_name()) and Analysis.objects.due(timezone.now()).exists():
+    if (
+        run_batch(worker=worker_name(), go_on_seconds=_TURN_SECONDS)
+        and Analysis.objects.due(timezone.now()).exists()
+    ):
         wake_worker()
 
 

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from django import template
 from django.urls import reverse
 
+from classifier.body_map import REGIONS
+from classifier.choices import BodySite
 from classifier.links import sign
+from classifier.selectors.outcomes import outcome_name, outcome_of
 from classifier.selectors.results import diagnosis_name, percent_of
 
 if TYPE_CHECKING:
     from django.template import RequestContext
 
-    from classifier.models import Reading, Review
+    from classifier.body_map import Region
+    from classifier.models import Outcome, Reading, Review
 
 register = template.Library()
 
@@ -29,9 +33,27 @@ def picture(context: RequestContext, name: str, *args: Any) -> str:
 
 
 @register.filter
+def region(site: str) -> Region | None:
+    """Return where a site of the body lies on the drawing; None where it is not drawn."""
+    return REGIONS.get(BodySite(site))
+
+
+@register.filter
 def diagnosis(fact: Reading | Review, label_set: str) -> str:
     """Return the diagnosis of a reading or a review as shown."""
     return diagnosis_name(fact.diagnosis, fact.diagnosis_text, label_set)
+
+
+@register.filter
+def outcome(found: Outcome) -> str:
+    """Return what a lesion turned out to be, as shown."""
+    return outcome_name(found)
+
+
+@register.filter
+def known_outcome(facts: dict[str, Any] | None) -> Outcome | None:
+    """Return the outcome that was read along with a lesion."""
+    return outcome_of(facts)
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from classifier.views import patients
+from classifier.views import lesions, patients
 
 urlpatterns: list[URLPattern] = [
     path("patients/", patients.patient_list, name="patient_list"),
@@ -11,4 +11,6 @@ urlpatterns: list[URLPattern] = [
     path("patients/<uuid:pk>/", patients.patient_detail, name="patient_detail"),
     path("patients/<uuid:pk>/edit/", patients.patient_update, name="patient_update"),
     path("patients/<uuid:pk>/lesions/new/", patients.lesion_create, name="lesion_create"),
+    path("lesions/<uuid:pk>/", lesions.lesion_detail, name="lesion_detail"),
+    path("lesions/<uuid:pk>/compare/", lesions.lesion_compare, name="lesion_compare"),
 ]

@@ -12,10 +12,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from classifier import links
 from classifier.choices import State
+from classifier.forms.readings import SecondReadingForm
 from classifier.forms.reviews import ModalityForm, ReadingForm, ReasonForm, ReviewForm
 from classifier.models import Analysis, Prediction
 from classifier.selectors.maps import overlay_png
 from classifier.selectors.results import result_page, veil
+from classifier.selectors.second_readings import possible_readers, second_opinion
 from classifier.services.analyses import cancel_analysis, retry_analysis
 from classifier.services.errors import RuleError
 from classifier.services.modalities import correct_modality
@@ -69,10 +71,12 @@ def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> di
     """Return everything the result page shows; ``forms`` replace the fresh ones."""
     page = result_page(analysis, person(request))
     own = page.reading
-    fresh = {
+    second = second_opinion(page, person(request))
+    fresh: dict[str, Any] = {
         "reading_form": ReadingForm(analysis=analysis),
         "review_form": ReviewForm(
             analysis=analysis,
+            must_say_why=second.readers_differ,
             initial={
                 "expected_number": analysis.review_count,
                 "diagnosis": own.diagnosis if own else "",
@@ -82,7 +86,11 @@ def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> di
         "reason_form": ReasonForm(),
         "modality_form": ModalityForm(image=analysis.image),
     }
-    return {"page": page, "analysis": analysis} | _poll_facts(analysis, 0) | fresh | forms
+    if page.can_review and not page.outdated and second.request is None:
+        readers = possible_readers(analysis, person(request))
+        fresh["second_form"] = SecondReadingForm(readers=readers)
+    told = {"page": page, "analysis": analysis, "second": second}
+    return told | _poll_facts(analysis, 0) | fresh | forms
 
 
 def _poll_facts(analysis: Analysis, poll: int) -> dict[str, Any]:

@@ -20,13 +20,8 @@ from classifier.intake import STATUS_OF_REFUSAL, describe_limits
 from classifier.models import Image, Patient
 from classifier.selectors.patients import find_for_upload
 from classifier.services.errors import RuleError
-from classifier.services.images import (
-    NOT_STORED,
-    VARIANTS,
-    UploadOutcome,
-    add_images,
-    open_bytes,
-)
+from classifier.services.image_bytes import VARIANTS, open_bytes
+from classifier.services.images import NOT_STORED, UploadOutcome, add_images
 from classifier.services.patients import check_open
 from classifier.views.access import (
     person,

@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from classifier.forms.filters import HistoryFilterForm
+from classifier.choices import FilteredPage
+from classifier.forms.filters import HistoryFilterForm, WorklistFilterForm
 from classifier.selectors.lists import (
     CSV_HEADER,
     MOST_COUNTED,
@@ -27,6 +28,7 @@ from classifier.selectors.lists import (
 from classifier.selectors.paging import KeysetPage
 from classifier.services import audit
 from classifier.views.access import confirmed_recently, person
+from classifier.views.saved_filters import saving_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,21 +40,28 @@ _FORMULA = tuple(
     "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 )
+# For a filter that is wrong: everything would pass for the answer to the one that was meant.
+_NOTHING = ListPage(rows=[], page=KeysetPage(rows=[], next="", previous=""))
 
 
 @require_safe
 def worklist_page(request: HttpRequest) -> HttpResponse:
     """Show what waits for a person."""
     user = person(request)
-    tab = request.GET.get("tab", "")
-    tab = tab if tab in TABS else TABS[0]
+    form = WorklistFilterForm(request.GET, user=user)
+    valid = form.is_valid()
+    tab = form.cleaned_data.get("tab", TABS[0])
+    filters = form.cleaned_data
+    cursor = request.GET.get("cursor", "")
     context = {
+        "form": form,
         "tab": tab,
-        "counts": worklist_counts(user),
+        "counts": worklist_counts(user, filters=filters),
         "most_counted": MOST_COUNTED,
-        "listed": worklist(user, tab=tab, cursor=request.GET.get("cursor", "")),
+        "listed": worklist(user, tab=tab, filters=filters, cursor=cursor) if valid else _NOTHING,
+        **saving_context(user, FilteredPage.WORKLIST, form),
     }
-    return render(request, "lists/worklist.html", context)
+    return render(request, "lists/worklist.html", context, status=200 if valid else 400)
 
 
 @require_safe
@@ -60,11 +69,9 @@ def history_page(request: HttpRequest) -> HttpResponse:
     """Show past analyses, filtered."""
     user = person(request)
     form = HistoryFilterForm(request.GET, user=user)
+    listed = _NOTHING
     if form.is_valid():
         listed = history(user, form.cleaned_data, cursor=request.GET.get("cursor", ""))
-    else:
-        # Everything would pass for the answer to the filter that was meant.
-        listed = ListPage(rows=[], page=KeysetPage(rows=[], next="", previous=""))
     kept = request.GET.copy()
     kept.pop("cursor", None)
     context = {
@@ -72,6 +79,7 @@ def history_page(request: HttpRequest) -> HttpResponse:
         "query": kept.urlencode(),
         "listed": listed,
         "csv_max_rows": settings.CSV_MAX_ROWS,
+        **saving_context(user, FilteredPage.HISTORY, form),
     }
     return render(request, "lists/history.html", context, status=200 if form.is_valid() else 400)
 

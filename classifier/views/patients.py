@@ -9,13 +9,20 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from classifier.choices import Role
+from classifier.choices import BodySite, Role
 from classifier.forms.patients import LesionForm, PatientForm
 from classifier.forms.records import ConsentForm
-from classifier.models import Lesion, Patient
+from classifier.models import Patient
 from classifier.querysets.people import WRITING_ROLES
 from classifier.selectors.consents import consents_of
-from classifier.selectors.patients import find_for_upload, lesions_of, patient_page, timeline
+from classifier.selectors.patients import (
+    find_for_upload,
+    lesion_page,
+    patient_page,
+    patients_with_sites,
+    sites_of,
+    timeline,
+)
 from classifier.selectors.workplace import workplace_of
 from classifier.services import audit
 from classifier.services.consents import record_consent
@@ -127,15 +134,16 @@ def patient_update(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def patient_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Show a patient: facts, lesions, and all images and predictions in time order."""
     user = person(request)
-    patient = visible_or_404(Patient.objects.select_related("clinic"), user, pk)
-    return _patient_page(request, patient, user, LesionForm())
+    patient = visible_or_404(patients_with_sites(), user, pk)
+    form = LesionForm(initial={"body_site": _chosen_site(request) or BodySite.UNKNOWN})
+    return _patient_page(request, patient, user, form)
 
 
 @require_http_methods(_READ_AND_SEND)
 def lesion_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Record a lesion; the form stands on the patient's page."""
     user = person(request)
-    patient = writable_or_403(Patient.objects.select_related("clinic"), user, pk)
+    patient = writable_or_403(patients_with_sites(), user, pk)
     form = LesionForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -152,7 +160,7 @@ def lesion_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def consent_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Record what the patient allows; the form stands on the patient's page."""
     user = person(request)
-    patient = writable_or_403(Patient.objects.select_related("clinic"), user, pk)
+    patient = writable_or_403(patients_with_sites(), user, pk)
     form = ConsentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -175,21 +183,24 @@ def _patient_page(
     consent_form: ConsentForm | None = None,
 ) -> HttpResponse:
     note_view(patient, user)
-    lesions = lesions_of(patient)
-    chosen = _chosen_lesion(request, lesions)
-    page, entries = timeline(patient, user, cursor=request.GET.get("cursor", ""), lesion=chosen)
+    site = _chosen_site(request)
+    sites = sites_of(patient, site)
+    lesions = lesion_page(patient, site=site, cursor=request.GET.get("lesions", ""))
+    page, entries = timeline(patient, user, cursor=request.GET.get("cursor", ""), site=site)
     # What every page knows anyway says what the person may do here.
     work = workplace_of(user)
     role = next((own.my_role for own in work["clinics"] if own.pk == patient.clinic_id), "")
     context = work | {
         "patient": patient,
         "lesions": lesions,
-        "chosen_lesion": chosen,
+        "sites": sites,
+        "chosen_site": next((own for own in sites if own.chosen), None),
         "page": page,
         "entries": entries,
         "may_write": role in WRITING_ROLES,
         "lesion_form": lesion_form,
-        "lesion_form_open": lesion_form_open,
+        # Whoever points at an empty site of the body most likely has something to record there.
+        "lesion_form_open": lesion_form_open or (bool(site) and not lesions.rows),
         "consents": consents_of(patient),
         "consent_form": consent_form or ConsentForm(),
         "may_administer": role == Role.ADMINISTRATOR,
@@ -206,6 +217,7 @@ def note_view(patient: Patient, user: User) -> None:
     )
 
 
-def _chosen_lesion(request: HttpRequest, lesions: list[Lesion]) -> Lesion | None:
-    wanted = request.GET.get("lesion", "")
-    return next((lesion for lesion in lesions if str(lesion.pk) == wanted), None)
+def _chosen_site(request: HttpRequest) -> str:
+    """Return the site of the body that the page shows only, or nothing."""
+    wanted = request.GET.get("site", "")
+    return wanted if wanted in BodySite.values else ""

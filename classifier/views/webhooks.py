@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
@@ -35,7 +36,7 @@ def webhook_list(request: HttpRequest) -> HttpResponse:
     deliveries = WebhookDelivery.objects.visible_to(user).select_related("webhook__clinic")
     context = {
         "rows": Webhook.objects.visible_to(user).select_related("clinic", "ended_by"),
-        "deliveries": deliveries[:_MOST_LISTED],
+        "deliveries": [(row, _tries(row)) for row in deliveries[:_MOST_LISTED]],
         "most_listed": _MOST_LISTED,
     }
     return render(request, "api/webhooks.html", context)
@@ -88,6 +89,19 @@ def webhook_again(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     else:
         messages.success(request, _("The message is sent again in a moment."))
     return redirect("webhook_list")
+
+
+def _tries(delivery: WebhookDelivery) -> list[tuple[datetime, str, int]]:
+    """Return when each attempt ended, its status or fault, and how many milliseconds it took."""
+    return [
+        (
+            datetime.fromisoformat(one["at"]),
+            # Without an answer there is no status, only what went wrong.
+            one["fault"] if one["status"] is None else str(one["status"]),
+            one["ms"],
+        )
+        for one in delivery.tries
+    ]
 
 
 def _administrator(request: HttpRequest) -> User:

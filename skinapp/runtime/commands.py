@@ -37,7 +37,7 @@ def supervised_commands(listener: int) -> dict[str, list[str]]:
             "-A",
             "skinapp",
             "worker",
-            "--queues=analysis,maintenance",
+            "--queues=analysis,maintenance,reruns",
             "--loglevel=INFO",
             "--without-gossip",
             "--without-mingle",

@@ -28,7 +28,8 @@ def main() -> int:
     django.setup()
     try:
         say("bringing the database up to date …")
-        call_command("migrate", verbosity=0, interactive=False)
+        # With Django's checks, which neither web nor worker runs at its start.
+        call_command("migrate", verbosity=0, interactive=False, skip_checks=False)
         _register()
         _collect_static()
         _seed(options.patients)

@@ -290,6 +290,7 @@ class Supervisor:
         wished, self.port = self.port, int(self._listener.getsockname()[1])
         if self.port != wished:
             say(f"port {wished} is taken; using {self.port}.")
+        environment.setdefault("SITE_ADDRESS", f"http://127.0.0.1:{self.port}")
         for name, command in supervised_commands(self._listener.fileno()).items():
             member = Member(name, self._launcher(name, command, environment))
             self.members.append(member)

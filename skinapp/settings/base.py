@@ -154,7 +154,10 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = 120
 CELERY_TASK_SOFT_TIME_LIMIT = 90
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
-CELERY_TASK_ROUTES = {"classifier.tasks.analysis.*": {"queue": "analysis"}}
+CELERY_TASK_ROUTES = {
+    "classifier.tasks.analysis.*": {"queue": "analysis"},
+    "classifier.tasks.reruns.*": {"queue": "reruns"},
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 5_000
@@ -209,11 +212,26 @@ CELERY_BEAT_SCHEDULE = {
         "task": "classifier.tasks.webhooks.forget_requests_task",
         "schedule": crontab(minute="47"),
     },
+    "run-reruns": {
+        "task": "classifier.tasks.reruns.run_reruns_task",
+        # A worker that has no time within it has something better to do.
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
     "run-imports": {
         "task": "classifier.tasks.imports.run_imports_task",
         # Whatever message was lost, and what is too old to be kept.
         "schedule": 60.0,
         "options": {"expires": 50},
+    },
+    "send-notices": {
+        "task": "classifier.tasks.notices.send_notices_task",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 240},
+    },
+    "watch-drift": {
+        "task": "classifier.tasks.maintenance.watch_drift_task",
+        "schedule": crontab(minute="11", hour="3"),
     },
     "clear-sessions": {
         "task": "classifier.tasks.maintenance.clear_sessions_task",
@@ -341,6 +359,11 @@ IMPORT_KEEP_DAYS = env.int("IMPORT_KEEP_DAYS", default=30)
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="skinapp@localhost")
 EMAIL_SUBJECT_PREFIX = "[Skinapp] "
+# Where people reach this installation, for letters that no request brings about: that results
+# wait. Without it none is written.
+SITE_ADDRESS = env.str("SITE_ADDRESS", default="")
+# A mail server that says nothing holds up whoever sends.
+EMAIL_TIMEOUT = 10
 # Without it, allauth puts the name of the host before the subject.
 ACCOUNT_EMAIL_SUBJECT_PREFIX = EMAIL_SUBJECT_PREFIX
 

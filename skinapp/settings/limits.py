@@ -32,7 +32,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 
 # --- The analysis job --------------------------------------------------------------------------
 
-ANALYSIS_BATCH_SIZE = env.int("ANALYSIS_BATCH_SIZE", default=8)
+ANALYSIS_BATCH_SIZE = env.int("ANALYSIS_BATCH_SIZE", default=32)
 ANALYSIS_LEASE_SECONDS = env.int("ANALYSIS_LEASE_SECONDS", default=150)
 ANALYSIS_MAX_ATTEMPTS = env.int("ANALYSIS_MAX_ATTEMPTS", default=3)
 # Waiting time before the second, third, ... attempt after a transient fault, in seconds.
@@ -43,3 +43,5 @@ ANALYSIS_QUEUE_ALARM_SECONDS = env.int("ANALYSIS_QUEUE_ALARM_SECONDS", default=3
 INTEGRITY_HOUR = env.int("INTEGRITY_HOUR", default=2)
 # ... and files that no row names are removed, but for those of uploads that may be under way.
 INTEGRITY_GRACE_HOURS = env.float("INTEGRITY_GRACE_HOURS", default=24.0)
+# So many past cases may be judged again by another network at a time.
+RERUN_MOST_CASES = env.int("RERUN_MOST_CASES", default=20_000)

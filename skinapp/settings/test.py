@@ -14,6 +14,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Tests of the second factor ask for it; the others are about something else.
 SECOND_FACTOR_FOR_STAFF = False
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+SITE_ADDRESS = "https://skin.hospital.example"
 MEDIA_ROOT = Path(tempfile.gettempdir()) / "skinapp-tests-media"
 STORAGES = STORAGES | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

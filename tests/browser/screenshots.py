@@ -94,6 +94,7 @@ def prepare(site: Installation, browser: Browser) -> Tour:
             "links => links.map(a => a.getAttribute('href')).find(h => h.length > 20)"
         )
         model = window.page.locator("a[href^='/models/']").first.get_attribute("href") or "/"
+        lesion = _lesion_of_two_dates(window)
     pages = {
         "worklist": "/",
         "deferred": "/?tab=deferred",
@@ -101,6 +102,9 @@ def prepare(site: Installation, browser: Browser) -> Tour:
         "patients": "/patients/",
         "patient": str(patient),
         "patient-form": "/patients/new/",
+        "lesion": lesion,
+        "compare": f"{lesion}compare/",
+        "overlay": f"{lesion}compare/?view=overlay",
         "upload": f"{patient}images/new/",
         "new": "/analyses/new/",
         "blinded": waiting[-1],
@@ -169,6 +173,14 @@ def _shot(window: Visitor) -> bytes:
     # A phone shows a screenful: a whole page would have the bar of its foot across the middle.
     size = window.page.viewport_size
     return window.page.screenshot(full_page=size is None or size["width"] > _PHONE)
+
+
+def _lesion_of_two_dates(window: Visitor) -> str:
+    """Return the address of the demo clinic's lesion that can be compared."""
+    window.go("/patients/?q=DEMO-001")
+    window.page.get_by_role("link", name=re.compile("Sommer")).first.click()
+    both = window.page.get_by_role("link", name=re.compile("Compare images of")).first
+    return str(both.get_attribute("href")).removesuffix("compare/")
 
 
 def _await_answers(window: Visitor) -> None:

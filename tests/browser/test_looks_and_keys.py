@@ -24,6 +24,8 @@ PAGES = (
     "/history/?state=succeeded",
     "/patients/",
     "/patients/new/",
+    "/figures/",
+    "/models/",
     "/analyses/new/",
     "/accounts/2fa/",
     "/accounts/password/change/",

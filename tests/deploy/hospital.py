@@ -85,9 +85,12 @@ class Hospital:
             f"CREATE ROLE {self.name} LOGIN PASSWORD '{password}'",
             f"CREATE DATABASE {self.name} OWNER {self.name}",
         )
+        # What the runbook asks of the database's superuser.
+        self._as_admin("CREATE EXTENSION vector", database=self.name)
 
-    def _as_admin(self, *statements: str) -> None:
-        connection: Any = psycopg2.connect(self.admin_url)
+    def _as_admin(self, *statements: str, database: str | None = None) -> None:
+        named = {"dbname": database} if database else {}
+        connection: Any = psycopg2.connect(self.admin_url, **named)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:

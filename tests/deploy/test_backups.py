@@ -98,16 +98,39 @@ def put_back(name: str, archive: Path, media: Path) -> None:
 
 @pytest.fixture
 def fresh() -> Iterator[str]:
-    """Return the address of an empty database."""
+    """Return the address of an empty database, asked as its server's superuser."""
+    yield from empty_database(role="")
+
+
+@pytest.fixture
+def ordinary() -> Iterator[str]:
+    """Return the address of an empty database, asked as an ordinary role that owns it."""
+    yield from empty_database(role=f"keeper_{secrets.token_hex(4)}")
+
+
+def empty_database(*, role: str) -> Iterator[str]:
+    """Make a database as the runbook says, and drop it in the end."""
     name = f"restored_{secrets.token_hex(4)}"
     address = database_url()
+    place = f"{address.rpartition('/')[0]}/{name}"
     own: Any = psycopg2.connect(address)
     own.autocommit = True
     with own.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-    yield f"{address.rpartition('/')[0]}/{name}"
-    with own.cursor() as cursor:
+        if role:
+            cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
+            cursor.execute(f"CREATE DATABASE {name} OWNER {role}")
+            theirs: Any = psycopg2.connect(place)
+            theirs.autocommit = True
+            with theirs.cursor() as in_it:
+                in_it.execute("CREATE EXTENSION vector")
+            theirs.close()
+            place = f"postgres://{role}:{role}@{place.rpartition('@')[2]}"
+        else:
+            cursor.execute(f"CREATE DATABASE {name}")
+        yield place
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        if role:
+            cursor.execute(f"DROP ROLE {role}")
     own.close()
 
 
@@ -140,7 +163,7 @@ def managed(address: str, media: Path, *arguments: str, **more: str) -> tuple[in
 
 @pytest.mark.timeout(300)
 def test_a_backup_comes_back_whole_into_a_fresh_instance(
-    transactional_db: None, cast: Cast, settings: Settings, tmp_path: Path, fresh: str
+    transactional_db: None, cast: Cast, settings: Settings, tmp_path: Path, ordinary: str
 ) -> None:
     add(cast, 1)
     erased = add(cast, 2)
@@ -152,27 +175,27 @@ def test_a_backup_comes_back_whole_into_a_fresh_instance(
     assert len(files) == 6
 
     media = tmp_path / "elsewhere"
-    status, said = restored(archive, fresh, media)
+    status, said = restored(archive, ordinary, media)
     assert status == 0, said
     assert "Restored the database and 6 files" in said
-    assert rows_of(fresh) == before
+    assert rows_of(ordinary) == before
     assert files_of(media) == files
     assert {path.stat().st_mode & 0o777 for path in media.rglob("*") if path.is_file()} == {0o600}
     # What refuses changes came along: the audit trail cannot be altered there either.
-    own: Any = psycopg2.connect(fresh)
+    own: Any = psycopg2.connect(ordinary)
     with own.cursor() as cursor, pytest.raises(psycopg2.Error):
         cursor.execute("DELETE FROM classifier_auditevent")
     own.close()
 
     # Not over an instance that is in use, unless told so.
-    status, said = restored(archive, fresh, media)
+    status, said = restored(archive, ordinary, media)
     assert status == 1
     assert "This instance holds" in said
-    assert rows_of(fresh) == before
+    assert rows_of(ordinary) == before
     (media / "images" / "left over.jpg").write_bytes(b"x")
-    status, said = restored(archive, fresh, media, "--replace")
+    status, said = restored(archive, ordinary, media, "--replace")
     assert status == 0, said
-    assert rows_of(fresh) == before
+    assert rows_of(ordinary) == before
     assert files_of(media) == files
 
     # A file that vanished is a loss, and a backup without it is none.

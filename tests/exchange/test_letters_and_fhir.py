@@ -11,10 +11,12 @@ import pypdf
 import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
+from django.utils import timezone
 from fhir.resources.R4B import get_fhir_model_class
 
 from classifier.choices import Decision, Modality, Verdict
 from classifier.models import Analysis, AuditEvent, Clinic, Patient
+from classifier.services.outcomes import record_outcome
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from tests import factories
@@ -80,6 +82,31 @@ def references(node: Any) -> list[str]:
 def text_of(pdf: bytes) -> str:
     pages = pypdf.PdfReader(io.BytesIO(pdf)).pages
     return " ".join(" ".join(page.extract_text() for page in pages).split())
+
+
+def test_the_outcome_travels_as_an_observation_of_its_own(cast: Cast) -> None:
+    analysis = judged(cast)
+    read(analysis, cast.owner)
+    lesion = analysis.image.lesion
+    assert lesion is not None
+    record_outcome(
+        lesion=lesion,
+        by=cast.colleague,
+        kind="histopathology",
+        diagnosis="melanoma",
+        found_on=timezone.localdate(),
+        expected_number=0,
+        reference="H-2026-17",
+    )
+    outcome = fhir_of(cast, cast.owner, analysis)["Observation"][-1]
+    assert outcome["status"] == "final"
+    assert outcome["identifier"] == [{"value": "H-2026-17"}]
+    assert outcome["category"][0]["coding"][0]["code"] == "laboratory"
+    assert outcome["valueCodeableConcept"]["coding"][0]["code"] == "C43.9"
+    assert outcome["performer"] == [{"reference": f"urn:uuid:{cast.colleague.pk}"}]
+    assert "derivedFrom" not in outcome
+    letter = text_of(fetch(cast, cast.owner, "analysis_letter", analysis).content)
+    assert "H-2026-17" in letter
 
 
 def test_a_report_is_preliminary_then_final_then_amended(cast: Cast) -> None:

@@ -14,13 +14,15 @@ from django.core.management import CommandError, call_command
 from django.db import InternalError, connection, transaction
 from django.utils import timezone
 
-from classifier.models import AuditEvent, BreakGlass, Erasure, Lesion, Patient, Review
+from classifier.models import AuditEvent, BreakGlass, Disagreement, Erasure, Lesion, Patient, Review
 from classifier.services import erasure
 from classifier.services.consents import record_consent
 from classifier.services.errors import RuleError
+from classifier.services.outcomes import record_outcome
 from classifier.services.patients import update_patient
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
+from classifier.services.second_readings import request_second_reading
 from classifier.tasks import finish_erasures_task
 from tests import factories
 from tests.web import answered as make
@@ -48,6 +50,17 @@ def whole_story(cast: Cast, patient: Patient) -> None:
     image = factories.make_image(patient, cast.owner, lesion=lesion)
     analysis = make.answered(image, cast.owner)
     save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
+    record_outcome(
+        lesion=lesion,
+        by=cast.owner,
+        kind="histopathology",
+        diagnosis="nevus",
+        found_on=timezone.localdate(),
+        expected_number=0,
+        reference="Ada's block",
+    )
+    request_second_reading(analysis=analysis, by=cast.owner, asked=None)
+    assert patient.clinic.pk == Disagreement.objects.get(analysis=analysis).clinic_id
     save_review(
         analysis=analysis, by=cast.owner, verdict="agree", expected_number=0, notes="Ada herself"
     )

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
         BreakGlass,
         Image,
         ImportRun,
+        Lesion,
         ModelVersion,
         Patient,
+        ReadingRequest,
+        RerunRun,
+        SavedFilter,
         User,
         Webhook,
         WebhookDelivery,
@@ -68,14 +72,32 @@ class Who(enum.Enum):
     A_WRITER = "who may write in some clinic; everybody else gets 403"
     A_CLINICIAN = "who may write in some clinic, and superusers; everybody else gets 403"
     AN_ADMINISTRATOR = "who administers a clinic; everybody else gets 403"
+    A_SWITCHER = "who administers the installation; everybody else gets 403"
+    A_COMPARER = "who administers a clinic or the installation; everybody else gets 403"
+    COMPARERS = "the clinic's administrators, and the installation's; everybody else 404"
     MEMBERS = "members of the row's clinic, and emergency access"
     WRITERS = "members who may write; who may only look gets 403, strangers 404"
     ADMINISTRATORS = "the clinic's administrators; who may look gets 403, strangers 404"
     KEEPERS = "the clinic's administrators and whoever the row is about; everybody else 404"
     HEADS = "the clinic's administrators; everybody else 404"
+    HOLDER = "whoever the row belongs to; everybody else 404"
 
 
-ABOUT_A_ROW = frozenset({Who.MEMBERS, Who.WRITERS, Who.ADMINISTRATORS, Who.KEEPERS, Who.HEADS})
+ABOUT_A_ROW = frozenset(
+    {
+        Who.MEMBERS,
+        Who.WRITERS,
+        Who.ADMINISTRATORS,
+        Who.KEEPERS,
+        Who.HEADS,
+        Who.COMPARERS,
+        Who.HOLDER,
+    }
+)
+
+
+# Rows that are not there for whoever may not use them, members of the clinic included.
+HIDDEN_ROWS = frozenset({Who.KEEPERS, Who.HEADS, Who.COMPARERS, Who.HOLDER})
 
 
 @dataclass(frozen=True)
@@ -104,6 +126,7 @@ class Things:
     """One row of each kind an address can point to."""
 
     patient: Patient
+    lesion: Lesion
     image: Image
     analysis: Analysis
     model_version: ModelVersion
@@ -112,6 +135,9 @@ class Things:
     webhook: Webhook
     delivery: WebhookDelivery
     import_run: ImportRun
+    saved_filter: SavedFilter
+    rerun: RerunRun
+    reading_request: ReadingRequest
 
 
 def walk(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

@@ -10,7 +10,16 @@ import pytest
 from django.utils import timezone
 
 from classifier.choices import DeliveryState
-from classifier.models import ApiToken, BreakGlass, ImportRun, Webhook, WebhookDelivery
+from classifier.models import (
+    ApiToken,
+    BreakGlass,
+    ImportRun,
+    ReadingRequest,
+    RerunRun,
+    SavedFilter,
+    Webhook,
+    WebhookDelivery,
+)
 from classifier.services.sealing import seal
 from tests import factories
 from tests.security.cells import Things
@@ -36,7 +45,8 @@ def open_doors(settings: LazySettings) -> Iterator[None]:
 @pytest.fixture
 def things(cast: Cast) -> Things:
     """Make the first clinic's rows."""
-    image = factories.make_image(cast.patient, cast.owner)
+    lesion = factories.make_lesion(cast.patient, cast.owner)
+    image = factories.make_image(cast.patient, cast.owner, lesion=lesion)
     holder = factories.make_member(cast.other_clinic, email="emergency@south.example")
     analysis = factories.make_analysis(image, cast.owner)
     webhook = Webhook.objects.create(
@@ -46,8 +56,10 @@ def things(cast: Cast) -> Things:
         created_by=cast.administrator,
     )
     now = timezone.now()
+    version = factories.make_model_version()
     return Things(
         patient=cast.patient,
+        lesion=lesion,
         image=image,
         analysis=analysis,
         # Its owner is in another clinic by now, and may still revoke it.
@@ -69,9 +81,26 @@ def things(cast: Cast) -> Things:
             next_attempt_at=now,
             created_at=now,
         ),
-        model_version=factories.make_model_version(),
+        model_version=version,
+        rerun=RerunRun.objects.create(
+            version=version,
+            clinic=cast.clinic,
+            since=now.date(),
+            until=now.date(),
+            created_by=cast.administrator,
+        ),
+        saved_filter=SavedFilter.objects.create(
+            user=cast.owner, page="history", name="Own", query={"label": "melanoma"}
+        ),
         import_run=ImportRun.objects.create(
             clinic=cast.clinic, created_by=cast.administrator, source_sha256="0" * 64
+        ),
+        reading_request=ReadingRequest.objects.create(
+            clinic=cast.clinic,
+            patient=cast.patient,
+            analysis=analysis,
+            requested_by=cast.owner,
+            asked=cast.colleague,
         ),
         access=BreakGlass.objects.create(
             user=holder,

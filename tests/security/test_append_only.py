@@ -9,9 +9,19 @@ import pytest
 from django.db import InternalError, connection, transaction
 from django.utils import timezone
 
-from classifier.models import AuditEvent, Erasure, Prediction, Reading, Review, Transition
+from classifier.models import (
+    AuditEvent,
+    Embedding,
+    Erasure,
+    Prediction,
+    Reading,
+    Review,
+    Transition,
+)
+from classifier.models.embeddings import DIMENSIONS
 from classifier.services.audit_chain import seal
 from classifier.services.consents import record_consent
+from classifier.services.outcomes import record_outcome
 from classifier.services.patients import add_lesion, update_patient
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
@@ -37,11 +47,27 @@ def story(cast: Cast) -> None:
     analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
     save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
     save_review(analysis=analysis, by=cast.owner, verdict="agree", expected_number=0)
+    assert analysis.prediction is not None
+    Embedding.objects.create(
+        prediction=analysis.prediction,
+        clinic=cast.clinic,
+        patient=cast.patient,
+        model_version=analysis.prediction.model_version,
+        vector=[1.0, *[0.0] * (DIMENSIONS - 1)],
+    )
     today = timezone.localdate()
     record_consent(
         patient=cast.patient, by=cast.owner, use="teaching", given=True, decided_on=today
     )
-    add_lesion(patient=cast.patient, by=cast.owner, label="mole")
+    lesion = add_lesion(patient=cast.patient, by=cast.owner, label="mole")
+    record_outcome(
+        lesion=lesion,
+        by=cast.owner,
+        kind="follow_up",
+        diagnosis="nevus",
+        found_on=today,
+        expected_number=0,
+    )
     update_patient(patient=cast.patient, by=cast.owner, notes="moved")
     seal()
     with connection.cursor() as cursor:

@@ -17,10 +17,13 @@ from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from classifier.choices import ImportState, RowState
 from classifier.models import ImportRow, ImportRun
+from classifier.services.outcomes import record_outcome
 from classifier.services.readings import save_reading
+from classifier.services.second_readings import request_second_reading
 from tests import factories
 from tests.factories import PASSWORD
 from tests.security import cells, software_key
@@ -104,18 +107,50 @@ def checked_import(cast: Cast) -> ImportRun:
     return run
 
 
+def switches(things: Things) -> dict[str, str]:
+    """Return the pages that switch networks and compare them, where there is something to do."""
+    earlier = factories.make_model_version(active=False, activated_at=timezone.now())
+    compare = reverse("rerun_create", args=[earlier.pk])
+    return {
+        "activate": reverse("model_version_activate", args=[earlier.pk]),
+        "back": reverse("model_version_roll_back", args=[things.model_version.pk]),
+        "compare": f"{compare}?since=2020-01-01&until={timezone.localdate()}",
+    }
+
+
+def filters_of_the_owner(things: Things) -> dict[str, str]:
+    """Return the pages that keep, rename and remove filters, which nobody but the owner sees."""
+    create = reverse("saved_filter_create")
+    return {
+        "filters": reverse("saved_filter_list"),
+        "rename": reverse("saved_filter_rename", args=[things.saved_filter.pk]),
+        "create": f"{create}?page=history&filter=label%3Dmelanoma",
+    }
+
+
 def test_no_form_of_the_clinic_takes_a_hostile_value_for_a_fault(
     cast: Cast, things: Things
 ) -> None:
     user = cast.administrator
-    images = [make.bare_image(cast.patient, cast.owner) for _ in range(3)]
-    unread, read, failed = images
+    images = [make.bare_image(cast.patient, cast.owner) for _ in range(4)]
+    unread, read, asked, failed = images
     analyses = {
         "unread": make.answered(unread, cast.owner, top="melanoma"),
         "read": make.answered(read, cast.owner, top="melanoma"),
+        "asked": make.answered(asked, cast.owner, top="melanoma"),
         "failed": make.failed(failed, cast.owner),
     }
-    save_reading(analysis=analyses["read"], by=user, diagnosis="nevus")
+    for state in ("read", "asked"):
+        save_reading(analysis=analyses[state], by=user, diagnosis="nevus")
+    request_second_reading(analysis=analyses["asked"], by=user, asked=None)
+    record_outcome(
+        lesion=things.lesion,
+        by=user,
+        kind="follow_up",
+        diagnosis="nevus",
+        found_on=timezone.localdate(),
+        expected_number=0,
+    )
     looked_through = checked_import(cast)
     addresses = {
         name: cells.address_of(name, rule, things, user) for name, rule in RULES.items()
@@ -126,14 +161,17 @@ def test_no_form_of_the_clinic_takes_a_hostile_value_for_a_fault(
     emergency = {"break_glass_create": reverse("break_glass_create")}
     known["record_number"] = cast.patient.record_number
     elsewhere, more = attack_all(attacker(cast, cast.stranger), emergency, known)
-    assert not faults + more, "\n".join(faults + more)
+    own, some = attack_all(attacker(cast, cast.owner), filters_of_the_owner(things))
+    faults += some
+    switching, most = attack_all(attacker(cast, cast.superuser), switches(things), known)
+    assert not faults + more + most, "\n".join(faults + more + most)
     # What programs send has no form; schemathesis forges it (tests/api/test_api_schema.py).
     taking = {
         name
         for name, rule in RULES.items()
         if "post" in rule.takes and rule.who is not cells.Who.A_TOKEN
     }
-    assert taking - reached - elsewhere == set()
+    assert taking - reached - elsewhere - switching - own == set()
 
 
 def test_no_form_of_the_account_takes_a_hostile_value_for_a_fault(cast: Cast) -> None:

@@ -58,6 +58,8 @@ def addresses(analysis: Analysis, user: User) -> dict[str, str]:
         "failed": reverse("worklist") + "?tab=failed",
         "history": reverse("history"),
         "csv": reverse("history_csv"),
+        "readings": reverse("second_reading_list"),
+        "disagreements": reverse("second_reading_list") + "?tab=differ",
         "map of melanoma": map_address(analysis, "melanoma", user),
         "map of nevus": map_address(analysis, "nevus", user),
     }

@@ -40,7 +40,7 @@ def run(**options: Any) -> str:
 
 def test_a_first_run_makes_a_clinic_to_look_at() -> None:
     printed = run(password=PASSWORD, patients=6)
-    assert "3 accounts, 6 patients and 12 images made." in printed
+    assert "3 accounts, 6 patients and 13 images made." in printed
     assert PASSWORD not in printed
     clinic = Clinic.objects.get(name=DEMO_CLINIC)
     assert clinic.blinded_first
@@ -57,8 +57,8 @@ def test_a_first_run_makes_a_clinic_to_look_at() -> None:
             assert min(picture.size) >= 240
     # Every image waits for a network, and needs none to be there yet.
     assert set(Analysis.objects.values_list("state", flat=True)) == {State.QUEUED}
-    assert Analysis.objects.count() == 12
-    assert AuditEvent.objects.filter(action="image.added").count() == 12
+    assert Analysis.objects.count() == 13
+    assert AuditEvent.objects.filter(action="image.added").count() == 13
 
 
 def test_the_accounts_open_what_they_say(client: Client) -> None:
@@ -84,7 +84,7 @@ def test_a_second_run_adds_only_what_is_missing() -> None:
     assert User.objects.get(email="clinician@demo.example").check_password(PASSWORD)
     assert "0 accounts, 1 patients and 2 images made." in run(patients=2)
     assert Patient.objects.count() == 2
-    assert Image.objects.count() == 4
+    assert Image.objects.count() == 5
 
 
 def test_more_patients_than_names_have_names_of_their_own(

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from classifier.choices import BodySite, Decision, Modality
 from classifier.models import AuditEvent, Lesion
+from classifier.services.outcomes import record_outcome
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from tests import factories
@@ -70,6 +71,14 @@ def test_a_row_tells_what_the_history_tells(open_cast: Cast) -> None:
         reason="Age",
         expected_number=0,
     )
+    record_outcome(
+        lesion=lesion,
+        by=open_cast.owner,
+        kind="histopathology",
+        diagnosis="melanoma",
+        found_on=timezone.localdate(),
+        expected_number=0,
+    )
     (row,) = export(open_cast)
     assert analysis.model_version is not None
     assert row == {
@@ -89,6 +98,9 @@ def test_a_row_tells_what_the_history_tells(open_cast: Cast) -> None:
         "review": "Reviewed",
         "reviewer": "owner@north.example",
         "final diagnosis": "Spitz naevus",
+        "outcome": "Melanoma",
+        "outcome known by": "Histopathology",
+        "outcome found on": timezone.localdate().isoformat(),
     }
 
 

@@ -309,19 +309,6 @@ def test_the_page_shows_images_in_the_order_they_were_taken(
     assert reverse("image_bytes", args=[images[3].pk, "thumbnail"]) not in body
 
 
-def test_the_page_can_be_narrowed_to_one_lesion(cast: Cast) -> None:
-    lesion = Lesion.objects.create(
-        clinic=cast.clinic, patient=cast.patient, label="Left cheek", created_by=cast.owner
-    )
-    shown = factories.make_image(cast.patient, cast.owner, lesion=lesion)
-    factories.make_image(cast.patient, cast.owner)
-    client = cast.client_of(cast.owner)
-    page = client.get(cast.patient.get_absolute_url(), {"lesion": str(lesion.pk)})
-    assert [entry.image for entry in page.context["entries"]] == [shown]
-    everything = client.get(cast.patient.get_absolute_url(), {"lesion": "rubbish"})
-    assert len(everything.context["entries"]) == 2
-
-
 def test_hostile_names_are_shown_as_text(cast: Cast) -> None:
     patient = factories.make_patient(
         cast.clinic,

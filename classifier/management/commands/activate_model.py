@@ -28,6 +28,7 @@ class Command(BaseCommand):
             action="store_true",
             help="Return to the version that answered before; give no version then.",
         )
+        parser.add_argument("--reason", default="", help="Why; kept with the switch.")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         """Switch and say so, or say plainly why not."""
@@ -37,13 +38,16 @@ class Command(BaseCommand):
             msg = "Give a version, or --roll-back, not both."
             raise CommandError(msg)
         try:
-            version = roll_back(label_set=label_set) if not name else _activated(label_set, name)
+            if name:
+                version = _activated(label_set, name, options["reason"])
+            else:
+                version = roll_back(label_set=label_set, reason=options["reason"])
         except RuleError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{version} answers for {label_set} from the next batch on.")
 
 
-def _activated(label_set: str, name: str) -> ModelVersion:
+def _activated(label_set: str, name: str, reason: str) -> ModelVersion:
     versions = ModelVersion.objects.filter(label_set=label_set)
     version = versions.filter(version=name).first()
     if version is None:
@@ -53,5 +57,5 @@ def _activated(label_set: str, name: str) -> ModelVersion:
             "Put its folder under the releases and run register_models."
         )
         raise CommandError(msg)
-    activate_version(version=version)
+    activate_version(version=version, reason=reason)
     return version
