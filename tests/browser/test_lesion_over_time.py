@@ -98,5 +98,6 @@ def test_two_dates_of_a_lesion_are_compared(site: Installation, browser: Browser
         page.set_viewport_size({"width": 320, "height": 800})
         assert not window.scrolls_sideways()
         window.click("link", "Side by side")
+        expect(page.locator("[data-viewer-stage]")).to_have_count(2)
         assert not window.scrolls_sideways()
         assert window.problems == []

@@ -131,9 +131,8 @@ class Visitor:
     def scrolls_sideways(self) -> bool:
         """Tell whether the page is wider than its window."""
         return bool(
-            self.page.evaluate(
-                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-            )
+            # By its element, so that a page that has only begun is waited for.
+            self.page.locator("html").evaluate("page => page.scrollWidth > page.clientWidth")
         )
 
 
