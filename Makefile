@@ -1,7 +1,7 @@
 # Everything a person runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help venv venv-dev venv-train venv-bench run test lint format types contracts audit check lock seed-demo bench fuzz-api train screenshots tour clean
+.PHONY: help venv venv-dev venv-train venv-bench run test lint format types contracts audit check lock seed-demo bench fuzz-api train messages screenshots tour clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -69,6 +69,10 @@ fuzz-api: venv-dev ## Let schemathesis look for answers that the API's document 
 
 train: venv-train ## Train and measure the networks again (needs the public image sets)
 	@.ci/train
+
+messages: venv ## Look for texts to translate, and compile what is translated (needs GNU gettext)
+	@"$(PY)" manage.py makemessages --all --add-location file --no-wrap --no-obsolete $(addprefix -i ,.venv tests bench docs var)
+	@"$(PY)" manage.py compilemessages -i .venv
 
 screenshots: venv-dev ## Take the README's screenshots from the demo clinic
 	@"$(PY)" -m tests.browser.screenshots

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from classifier.choices import Decision, OutcomeKind
 from classifier.exchange.codes import codes_of
 from classifier.exchange.facts import Status
+from classifier.wording import within
 
 if TYPE_CHECKING:
     import uuid
@@ -57,7 +58,7 @@ def _diagnostic_report(report: Report) -> dict[str, Any]:
         "identifier": [{"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{report.key}"}],
         "status": report.status.value,
         "category": [_coded("v2-0074", "IMG", "Diagnostic Imaging")],
-        "code": {"text": _("Reading of a skin image (%s)") % picture.modality_words.lower()},
+        "code": {"text": _("Reading of a skin image (%s)") % within(picture.modality_words)},
         "subject": _to(report.patient.key),
         "effectiveDateTime": _moment(picture.taken_at or picture.uploaded_at),
         "issued": _moment(report.changed_at),

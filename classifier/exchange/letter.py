@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from PIL import Image as Pillow
 
 from classifier.choices import Decision
+from classifier.wording import term
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -155,7 +156,7 @@ def _answer(answer: AnswerFacts) -> dict[str, Any]:
             [_("SHA-256 of the release"), answer.sha256],
             [_("Engine"), answer.engine],
             [_("Answered"), _day(answer.answered_at)],
-            [_("Worst plausible group"), answer.triage_group],
+            [_("Worst plausible group"), term(answer.triage_group)],
         ],
     }
 

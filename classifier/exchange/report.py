@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from PIL import Image as Pillow
 
 from classifier.choices import BodySite, Decision
@@ -25,6 +25,7 @@ from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.results import diagnosis_name, result_page
 from classifier.services.errors import RuleError
 from classifier.services.model_versions import measured_facts
+from classifier.wording import label_name
 from mlcore.card import card_sections
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _answer(analysis: Analysis, answer: Answer) -> AnswerFacts:
         reason=said.reason,
         words=answer.words if answer.is_answer else "",
         ranked=tuple(
-            Chance(each.label.key, each.label.name, each.probability, each.percent)
+            Chance(each.label.key, label_name(each.label), each.probability, each.percent)
             for each in shown
         ),
         triage_group=said.triage_group,

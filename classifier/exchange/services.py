@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.utils.translation import get_language, override
 
 from classifier.exchange import dicom_out, fhir, letter
 from classifier.exchange.facts import Party
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from classifier.models import Analysis, User
 
 
+# The words in files that programs read do not depend on who fetched them.
+_FOR_PROGRAMS = "en"
+
+
 def export_letter(*, analysis: Analysis, by: User) -> bytes:
     """Return the letter (PDF) about an analysis that is visible to the person.
 
@@ -26,7 +31,7 @@ def export_letter(*, analysis: Analysis, by: User) -> bytes:
         RuleError: there is no answer yet, or it is hidden from this person.
         OSError: the picture is not where its row says.
     """
-    return _exported(analysis, by, "letter.exported", letter.letter_pdf)
+    return _exported(analysis, by, "letter.exported", letter.letter_pdf, language=get_language())
 
 
 def export_fhir(*, analysis: Analysis, by: User) -> bytes:
@@ -55,11 +60,12 @@ def export_dicom_image(*, analysis: Analysis, by: User) -> bytes:
     Raises:
         OSError: see :func:`export_letter`.
     """
-    written = dicom_out.image_object(
-        clinic=Party(analysis.clinic_id, analysis.clinic.name),
-        patient=patient_facts(analysis.patient),
-        picture=picture_facts(analysis.image),
-    )
+    with override(_FOR_PROGRAMS):
+        written = dicom_out.image_object(
+            clinic=Party(analysis.clinic_id, analysis.clinic.name),
+            patient=patient_facts(analysis.patient),
+            picture=picture_facts(analysis.image),
+        )
     with transaction.atomic():
         audit.record(
             action="dicom_image.exported",
@@ -70,10 +76,18 @@ def export_dicom_image(*, analysis: Analysis, by: User) -> bytes:
     return written
 
 
-def _exported(analysis: Analysis, by: User, action: str, write: Callable[[Report], bytes]) -> bytes:
+def _exported(
+    analysis: Analysis,
+    by: User,
+    action: str,
+    write: Callable[[Report], bytes],
+    *,
+    language: str | None = _FOR_PROGRAMS,
+) -> bytes:
     """Write a report down and record who took it, and that they have seen the answer."""
-    report = report_of(analysis, by)
-    written = write(report)
+    with override(language):
+        report = report_of(analysis, by)
+        written = write(report)
     with transaction.atomic():
         record_answer_viewed(analysis=analysis, by=by)
         audit.record(

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from classifier.choices import Decision, Modality, ReviewState, State
 from classifier.models import Clinic, ModelVersion, Patient, User
 from classifier.selectors.lists import TABS
+from classifier.wording import label_name
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ _ABOVE = frozenset({"q", "patient"})
 
 
 def _labels() -> list[tuple[str, Any]]:
-    names = {label.key: label.name for labels in LABEL_SETS.values() for label in labels.labels}
+    names = {
+        label.key: label_name(label) for labels in LABEL_SETS.values() for label in labels.labels
+    }
     return [_ANY, *sorted(names.items(), key=lambda pair: pair[1])]
 
 

@@ -12,6 +12,7 @@ from classifier.choices import Behaviour, OutcomeKind
 from classifier.forms.patients import DateInput
 from classifier.models import OTHER_DIAGNOSIS, Clinic
 from classifier.selectors.outcomes import LABELS
+from classifier.wording import label_choices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
 
 
 def _diagnoses() -> list[tuple[str, Any]]:
-    labels = sorted(LABELS.values(), key=lambda label: label.name)
     return [
         ("", _("Choose …")),
-        *((label.key, f"{label.name} ({label.icd10})") for label in labels),
+        *label_choices(LABELS.values()),
         (OTHER_DIAGNOSIS, _("Something else, in words")),
     ]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from classifier.choices import ConsentUse
 from classifier.forms.patients import DateInput
@@ -81,7 +82,10 @@ class ConsentForm(forms.Form):
     use = forms.ChoiceField(label=_("Use"), choices=ConsentUse.choices)
     given = forms.TypedChoiceField(
         label=_("The patient"),
-        choices=[("yes", _("consents")), ("no", _("does not consent, or takes it back"))],
+        choices=[
+            ("yes", pgettext_lazy("what the patient does", "consents")),
+            ("no", _("does not consent, or takes it back")),
+        ],
         coerce=lambda said: said == "yes",
     )
     decided_on = forms.DateField(label=_("Said on"), widget=DateInput(), initial=timezone.localdate)

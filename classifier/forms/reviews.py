@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import Decision, Modality, Verdict
 from classifier.models import OTHER_DIAGNOSIS
+from classifier.wording import label_choices
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
 
 def diagnosis_choices(analysis: Analysis) -> list[tuple[str, Any]]:
     """Return the labels of the analysis's set, in alphabetical order, and "other"."""
-    labels = sorted(label_set(analysis.label_set).labels, key=lambda label: label.name)
     return [
         ("", _("Choose …")),
-        *((label.key, f"{label.name} ({label.icd10})") for label in labels),
+        *label_choices(label_set(analysis.label_set).labels),
         (OTHER_DIAGNOSIS, _("Something else, in words")),
     ]
 

@@ -51,6 +51,8 @@ class User(AbstractUser):
         unique=True,
         error_messages={"unique": _("Somebody already signs in with this address.")},
     )
+    # Empty: what the browser asks for.
+    language = models.CharField(_("language"), max_length=10, blank=True, default="", db_default="")
     clinics: "models.ManyToManyField[Clinic, Membership]" = models.ManyToManyField(
         "Clinic", through="Membership", related_name="members"
     )

@@ -107,7 +107,8 @@ class ReadingRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.requested_by} → {self.asked or _('anybody')}"
+        asked = self.asked or _("anybody")
+        return f"{self.requested_by} → {asked}"
 
     @property
     def is_open(self) -> bool:

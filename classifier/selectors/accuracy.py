@@ -13,6 +13,7 @@ from classifier.choices import Behaviour, Decision
 from classifier.models import Analysis, ModelVersion, Outcome, Prediction, Reading
 from classifier.selectors.outcomes import LABELS, RIGHT_MODALITY
 from classifier.selectors.rates import TOO_FEW, Share
+from classifier.wording import term
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def outcome_figures(clinic: Clinic, user: User) -> list[OutcomeFigures]:
     return [
         OutcomeFigures(
             label_set=key,
-            name=each.name,
+            name=term(each.name),
             versions=[
                 _scorer(version.version, version, said[version.pk])
                 for version in by_key.values()

@@ -14,6 +14,7 @@ from classifier.choices import Decision
 from classifier.models import Analysis, Image
 from classifier.selectors.patients import MOMENT, last_reviews
 from classifier.selectors.results import percent_of, veil
+from classifier.wording import label_name
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
@@ -261,7 +262,10 @@ def _chances(first: Side, second: Side, warning: str) -> list[ChanceRow]:
     if said is None or not (one or other) or first.image.modality != second.image.modality:
         return []
     labels = label_set(said.label_set).labels
-    rows = [_row(label.name, one.get(label.key), other.get(label.key), warning) for label in labels]
+    rows = [
+        _row(label_name(label), one.get(label.key), other.get(label.key), warning)
+        for label in labels
+    ]
     order = [max(one.get(label.key, 0), other.get(label.key, 0)) for label in labels]
     ranked = [row for _p, row in sorted(zip(order, rows, strict=True), key=lambda pair: -pair[0])]
     bad = [label.key for label in labels if label.malignant]

@@ -21,6 +21,7 @@ from django.db.models import (
     When,
 )
 from django.utils import timezone
+from django.utils.translation import override
 
 from classifier.choices import WAITING_STATES, Decision, ReviewState, State
 from classifier.models import Analysis, BreakGlass, Clinic, Patient, Review
@@ -28,6 +29,7 @@ from classifier.querysets.records import Ranking
 from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.paging import KeysetPage, paginate_windows
 from classifier.selectors.results import diagnosis_name, percent_of, veil
+from classifier.wording import label_name
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
@@ -272,7 +274,7 @@ def _listed(rows: Iterable[Analysis], user: User) -> Iterator[ListedAnalysis]:
         yield ListedAnalysis(
             row,
             row.pk in revealed,
-            label.name if label else "",
+            label_name(label) if label else "",
             label.triage_group if label else "",
         )
 
@@ -342,9 +344,15 @@ def csv_rows(user: User, filters: dict[str, Any], *, most: int) -> Iterator[list
     for row in rows.iterator(chunk_size=CSV_BATCH):
         batch.append(row)
         if len(batch) == CSV_BATCH:
-            yield from _csv_batch(batch, user)
+            yield from _in_english(batch, user)
             batch = []
-    yield from _csv_batch(batch, user)
+    yield from _in_english(batch, user)
+
+
+def _in_english(rows: list[Analysis], user: User) -> list[list[str]]:
+    """Return rows whose words, like the header's, do not depend on who fetches the file."""
+    with override("en"):
+        return list(_csv_batch(rows, user))
 
 
 def _csv_batch(rows: list[Analysis], user: User) -> Iterator[list[str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from classifier.choices import ActorKind
 from classifier.models import AuditEvent, ModelVersion
 from classifier.models import LabelSet as LabelSetKey
+from classifier.wording import network_name
 from mlcore.card import card_sections
 from mlcore.labels import LabelSet, label_set
 from mlcore.plots import draw_plots
@@ -137,7 +138,7 @@ def switches(key: str = "") -> list[Switch]:
     return [
         Switch(
             at=event.at,
-            label_set=label_set(event.details["label_set"]).name,
+            label_set=network_name(event.details["label_set"]),
             version=event.details["version"],
             before=event.details["before"] or "",
             who=str(event.actor or ActorKind(event.actor_kind).label),

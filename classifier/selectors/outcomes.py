@@ -22,6 +22,7 @@ from classifier.models import (
     Prediction,
     Reading,
 )
+from classifier.wording import label_name
 from mlcore.labels import LABEL_SETS, Label
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def outcome_name(outcome: Outcome) -> str:
     if outcome.diagnosis == OTHER_DIAGNOSIS:
         return outcome.diagnosis_text
     label = LABELS.get(outcome.diagnosis)
-    return label.name if label else outcome.diagnosis
+    return label_name(label) if label else outcome.diagnosis
 
 
 def standing_outcomes(lesions: Iterable[Lesion]) -> dict[Any, Outcome]:
@@ -196,7 +197,7 @@ def _scored(
         image=row.image,
         analysis=analysis,
         prediction=row,
-        said=LABELS[row.top_label].name if answered else "",
+        said=label_name(LABELS[row.top_label]) if answered else "",
         score=score(row.top_label, outcome) if answered else None,
         known=outcome.diagnosis in LABEL_SETS[row.model_version.label_set].keys,
         readings=tuple(readings.get(analysis.pk, ())),

@@ -30,6 +30,7 @@ from classifier.models import (
     Review,
 )
 from classifier.selectors.outcomes import outcome_facts, outcome_of
+from classifier.wording import label_name, within
 from mlcore.labels import Label, label_set
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def diagnosis_name(key: str, text: str, label_set_key: str) -> str:
     """Return a diagnosis as shown: a label's name, or the clinician's own words."""
     if key == OTHER_DIAGNOSIS:
         return text
-    names = {label.key: label.name for label in label_set(label_set_key).labels}
+    names = {label.key: label_name(label) for label in label_set(label_set_key).labels}
     return names.get(key, key)
 
 
@@ -283,5 +284,5 @@ def _answer(analysis: Analysis) -> Answer | None:
     in_ten = round(prediction.confidence * 10)
     words = _(
         "Of ten images with such an answer in the calibration set, about %(count)d were %(label)s."
-    ) % {"count": in_ten, "label": ranked[0].label.name.lower()}
+    ) % {"count": in_ten, "label": within(label_name(ranked[0].label))}
     return Answer(prediction, ranked, prediction.decision == Decision.ANSWER, words)

@@ -13,6 +13,7 @@ from classifier.choices import BodySite
 from classifier.links import sign
 from classifier.selectors.outcomes import outcome_name, outcome_of
 from classifier.selectors.results import diagnosis_name, percent_of
+from classifier.wording import term, within
 
 if TYPE_CHECKING:
     from django.template import RequestContext
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from classifier.models import Outcome, Reading, Review
 
 register = template.Library()
+register.filter("term", term)
+register.filter("within", within)
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _INTERVAL = re.compile(r"\([\d.]+ to [\d.]+(?: %)?\)")

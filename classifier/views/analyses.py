@@ -23,6 +23,7 @@ from classifier.services.errors import RuleError
 from classifier.services.modalities import correct_modality
 from classifier.services.results import record_answer_viewed, record_map_viewed
 from classifier.views.access import person, visible_or_404, writable_or_403
+from classifier.wording import within
 
 if TYPE_CHECKING:
     import uuid
@@ -176,7 +177,7 @@ def analysis_modality(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         messages.error(request, str(error))
         return redirect(analysis)
     told = _("The modality is corrected to %(modality)s. This is the analysis made for it.")
-    messages.success(request, told % {"modality": following.get_modality_display().lower()})
+    messages.success(request, told % {"modality": within(following.get_modality_display())})
     return redirect(following)
 
 

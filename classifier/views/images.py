@@ -30,6 +30,7 @@ from classifier.views.access import (
     writable_or_403,
 )
 from classifier.views.patients import add_rule_error, search_text
+from classifier.wording import within
 
 if TYPE_CHECKING:
     import uuid
@@ -201,7 +202,7 @@ def _told(file: FileOutcome, modality: str) -> dict[str, str]:
 
 
 def _sentence(added: AddedImage, modality: str) -> str:
-    facts = {"modality": added.image.get_modality_display().lower()}
+    facts = {"modality": within(added.image.get_modality_display())}
     if added.known and added.image.modality != modality:
         return (
             _(

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from classifier.choices import RerunState
@@ -128,8 +129,9 @@ def rerun_csv(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     response.write("\ufeff")
     writer = csv.writer(response)
     writer.writerow(CSV_HEADER)
-    for row in csv_rows(run, user):
-        writer.writerow([harmless(str(cell)) for cell in row])
+    with override("en"):
+        for row in csv_rows(run, user):
+            writer.writerow([harmless(str(cell)) for cell in row])
     return response
 
 

@@ -94,7 +94,8 @@ def saved_filter_create(request: HttpRequest) -> HttpResponse:
         else:
             told = _("Saved as “%(name)s”.") % {"name": saved.name}
             if names_patient(filters) or data.get("unnamed"):
-                told = f"{told} {_('The search for a patient is not part of it.')}"
+                left_out = _("The search for a patient is not part of it.")
+                told = f"{told} {left_out}"
             messages.success(request, told)
             return redirect(f"{reverse(page)}?{urlencode(query)}")
     context = {

@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "skinapp.languages.AccountLanguageMiddleware",
     "skinapp.signing_in.SessionLimitsMiddleware",
     "skinapp.signing_in.SecondFactorMiddleware",
     "skinapp.middleware.NoStoreMiddleware",
@@ -280,8 +281,12 @@ PERMISSIONS_POLICY = (
 # --- Languages and time ------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
-# Not the American dates of the language above.
+LANGUAGES = [("en", _("English")), ("de", _("German"))]
+# Before somebody has signed in; afterwards the account says (skinapp/languages.py).
+LANGUAGE_COOKIE_AGE = int(timedelta(days=365).total_seconds())
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+# Not the American dates of the first, nor the decimal comma of the second.
 FORMAT_MODULE_PATH = ["skinapp.formats"]
 LOCALE_PATHS = [BASE_DIR / "classifier" / "locale"]
 USE_TZ = True

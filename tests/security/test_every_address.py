@@ -44,6 +44,7 @@ RULES: dict[str, Rule] = {
     "history_csv": OWN,
     "figures": OWN,
     "preferences": Rule(Who.SIGNED_IN, takes=BOTH),
+    "choose_language": Rule(Who.EVERYBODY, takes=SEND),
     "saved_filter_list": OWN,
     "saved_filter_create": Rule(Who.SIGNED_IN, takes=BOTH),
     "saved_filter_open": Rule(Who.HOLDER, ("saved_filter",)),

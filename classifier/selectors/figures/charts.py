@@ -26,12 +26,12 @@ from classifier.selectors.figures.drawings import (
 from classifier.selectors.figures.words import (
     duration,
     label_name,
-    network_name,
     question_name,
     reason_name,
     unit_for,
 )
 from classifier.selectors.rates import TOO_FEW, Share
+from classifier.wording import network_name
 from mlcore.plots.plot import Plot, Table
 from mlcore.plots.svg import WIDTH, Frame, quarters
 

@@ -10,7 +10,6 @@ from django.utils.translation import ngettext
 from classifier.choices import BodySite, Sex
 from classifier.selectors.figures.counts import AGE_BANDS
 from classifier.selectors.results import diagnosis_name
-from mlcore.labels import label_set
 
 if TYPE_CHECKING:
     from typing import Any
@@ -95,11 +94,6 @@ def reason_name(code: str) -> str:
 def label_name(key: str, labels: str) -> str:
     """Return a diagnosis; what a clinician wrote in own words is not told here."""
     return diagnosis_name(key, _("Something else"), labels)
-
-
-def network_name(labels: str) -> str:
-    """Return what the network of a label set is called."""
-    return str(label_set(labels).name)
 
 
 def duration(seconds: float) -> str:
