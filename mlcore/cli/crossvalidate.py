@@ -28,6 +28,11 @@ def add(commands: Commands) -> None:
     )
     of_a_run(command)
     command.add_argument("--folds", type=_folds, default=_FOLDS)
+    command.add_argument(
+        "--keep",
+        action="store_true",
+        help="train nothing: put what finished folds said of their pictures into the repository",
+    )
     command.add_argument("--json", action="store_true", help="every figure, as one JSON object")
     command.set_defaults(run=run)
 
@@ -36,10 +41,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     from mlcore.card import side_by_side  # noqa: PLC0415 - keeps the other commands light
     from mlcore.train.cross_figures import cross_figures  # noqa: PLC0415
-    from mlcore.train.folds import run_folds  # noqa: PLC0415 - imports Keras
+    from mlcore.train.folds import keep_folds, run_folds  # noqa: PLC0415 - imports Keras
     from mlcore.train.pictures import Pictures  # noqa: PLC0415
 
     recipe = recipe_named(options.recipe)
+    if options.keep:
+        kept = keep_folds(recipe, folds_folder(options, recipe), options.folds)
+        print(f"{kept} of {options.folds} folds are kept")  # noqa: T201 - the command's result
+        return 0
     folds = dealt_folds(options, recipe, options.folds)
     folder = folds_folder(options, recipe)
     held_out = run_folds(
@@ -53,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     )
     root = data_root(options.data)
     figures = cross_figures(recipe.label_set, held_out, root, even=recipe.even_labels)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(figures, indent=1))  # noqa: T201 - the command's result

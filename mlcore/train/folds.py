@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -17,7 +19,6 @@ from mlcore.train.run import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from mlcore.train.recipes import Recipe
 
 _HELD_OUT = "held-out.npz"
+# What the networks of the shipped releases said: training them again takes hours, and the figures
+# and the calibration of a release come from this.
+KEPT = Path(__file__).resolve().parents[1] / "data" / "held_out"
+# A logit is kept to a thousandth, which moves no probability by more than half of that.
+_DECIMALS = 3
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
     where = {record.name: index for index, record in enumerate(pictures.records)}
     for number, fold in enumerate(folds):
         path = _answers(folder, number)
-        if not path.exists():
+        if not path.exists() and not _kept(folder, number).exists():
             held_out = pictures.subset(where[record.name] for record in fold)
             names = {record.name for record in fold}
             others = [i for name, i in where.items() if name not in names]
@@ -99,7 +105,7 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
 
 
 def read_folds(key: str, folds: Sequence[Sequence[Record]], folder: Path) -> HeldOut:
-    """Return what :func:`run_folds` left in a folder.
+    """Return what :func:`run_folds` left in a folder, or what is kept of it in the repository.
 
     Args:
         key: the label set.
@@ -110,7 +116,7 @@ def read_folds(key: str, folds: Sequence[Sequence[Record]], folder: Path) -> Hel
         RunError: a fold is missing, damaged, or of other pictures.
     """
     keys = label_set(key).keys
-    logits = [_load(_answers(folder, number), fold) for number, fold in enumerate(folds)]
+    logits = [_load(_found(folder, number), fold) for number, fold in enumerate(folds)]
     records = [record for fold in folds for record in fold]
     return HeldOut(
         records,
@@ -120,13 +126,47 @@ def read_folds(key: str, folds: Sequence[Sequence[Record]], folder: Path) -> Hel
     )
 
 
+def keep_folds(recipe: Recipe, folder: Path, count: int) -> int:
+    """Put the answers of finished folds into the repository; return how many it now holds.
+
+    The recipe is written beside them; a test holds that it is still the one of its name.
+
+    Args:
+        recipe: of the runs.
+        folder: of the runs; its name is that of the kept ones.
+        count: of the folds.
+    """
+    (KEPT / folder.name).mkdir(parents=True, exist_ok=True)
+    facts = json.dumps(recipe.as_dict(), indent=1)
+    (KEPT / folder.name / "recipe.json").write_text(facts + "\n", encoding="utf-8")
+    for number in range(count):
+        path, kept = _answers(folder, number), _kept(folder, number)
+        if path.exists():
+            with np.load(path, allow_pickle=False) as saved:
+                _write(kept, saved["names"], np.round(saved["logits"], _DECIMALS))
+    return sum(_kept(folder, number).exists() for number in range(count))
+
+
 def _answers(folder: Path, number: int) -> Path:
     return folder / f"fold{number}" / _HELD_OUT
 
 
+def _kept(folder: Path, number: int) -> Path:
+    return KEPT / folder.name / f"fold{number}.npz"
+
+
+def _found(folder: Path, number: int) -> Path:
+    own, kept = _answers(folder, number), _kept(folder, number)
+    return kept if kept.exists() and not own.exists() else own
+
+
 def _save(path: Path, held_out: Pictures, logits: NDArray[np.float32]) -> None:
-    part = path.with_name("held-out.part.npz")
-    np.savez(part, names=np.array([r.name for r in held_out.records]), logits=logits)
+    _write(path, np.array([r.name for r in held_out.records]), logits)
+
+
+def _write(path: Path, names: NDArray[np.str_], logits: NDArray[np.float32]) -> None:
+    part = path.with_name(f"{path.stem}.part.npz")
+    np.savez_compressed(part, names=names, logits=logits)
     part.rename(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -143,10 +144,15 @@ def quick(tiny: Recipe, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 
 def test_the_command_measures_every_picture_once_and_goes_on(
-    quick: Recipe, clinical_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    quick: Recipe,
+    clinical_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from mlcore.cli import main
 
+    monkeypatch.setattr("mlcore.train.folds.KEPT", tmp_path / "kept")
     arguments = ["crossvalidate", "--recipe", "quick", "--folds", "3", "--json"]
     arguments += ["--data", str(clinical_root), "--runs", str(tmp_path)]
     assert main(arguments) == 0
@@ -162,9 +168,28 @@ def test_the_command_measures_every_picture_once_and_goes_on(
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == figures
     assert (folder / "fold0" / "held-out.npz").stat().st_mtime_ns == before
+    # What is kept in the repository stands in for runs that are gone, and is not trained again.
+    assert main([*arguments, "--keep"]) == 0
+    assert capsys.readouterr().out == "3 of 3 folds are kept\n"
+    shutil.rmtree(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("mlcore.train.folds.train", None)
+        assert main(arguments) == 0
+    again = json.loads(capsys.readouterr().out)["cross_validation"]["figures"]
+    for name, figure in figures["cross_validation"]["figures"].items():
+        assert again[name]["value"] == pytest.approx(figure["value"], abs=0.005), name
     # Another deal is not mixed with this one.
     assert main([*arguments[:4], "4", *arguments[5:]]) == 2
     assert "is of other pictures; remove" in capsys.readouterr().err
+
+
+def test_kept_folds_are_of_the_recipe_that_bears_their_name() -> None:
+    from mlcore.train.folds import KEPT
+
+    for path in KEPT.glob("*/recipe.json"):
+        known = json.loads(path.read_text(encoding="utf-8"))
+        recipe = RECIPES[known["name"]].as_dict()
+        assert json.loads(json.dumps(recipe)) == known, f"train {path.parent} again"
 
 
 def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
@@ -223,8 +248,6 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
 def test_a_recipe_may_learn_what_it_does_not_know(
     quick: Recipe, clinical_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
     from mlcore.cli import main
     from mlcore.data.outside import DEVELOPMENT, half_of
     from mlcore.train import loop
