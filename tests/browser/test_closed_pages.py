@@ -44,7 +44,7 @@ NO_PAGE = {
     "saved_filter_open",  # leads on
     *("analysis_letter", "analysis_fhir", "import_refused"),  # files
     *("analysis_dicom_image", "analysis_dicom_report"),
-    *("rerun_cancel", "rerun_csv"),  # taken by POST, a file
+    *("rerun_cancel", "rerun_csv", "choose_language"),  # taken by POST, a file
     *("second_reading_request", "second_reading_withdraw"),  # taken by POST
     *("outcome_record", "outcome_withdraw"),
     "api_schema",
