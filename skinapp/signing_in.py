@@ -24,7 +24,8 @@ _BEGAN, _SEEN, _FINE = "signed_in_at", "last_seen_at", "second_factor_seen_at"
 _NOTE_EVERY = 60
 # A page that asks by itself whether an answer is there does not show that somebody is.
 _NOBODYS = frozenset({"analysis_status"})
-# Where a person without the second factor that is asked of them may go: to set it up, or out.
+# Where a person without the second factor that is asked of them may go: to set it up, or out, in a
+# language that they can read.
 _SETTING_UP = frozenset(
     {
         "mfa_index",
@@ -33,6 +34,7 @@ _SETTING_UP = frozenset(
         "mfa_add_webauthn",
         "account_reauthenticate",
         "account_logout",
+        "choose_language",
     }
 )
 

@@ -66,6 +66,7 @@ class Who(enum.Enum):
     """Groups of the cast that an address treats alike."""
 
     EVERYBODY = "everybody, signed in or not"
+    LED_BACK = "everybody, signed in or not; led back to where they were"
     SIGNED_IN = "whoever is signed in"
     A_TOKEN = "whoever has a token; a session counts for nothing, and everybody gets 401"
     A_MEMBER = "who works in some clinic; everybody else gets 403"

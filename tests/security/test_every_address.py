@@ -43,8 +43,9 @@ RULES: dict[str, Rule] = {
     "history": OWN,
     "history_csv": OWN,
     "figures": OWN,
+    "undo": Rule(Who.SIGNED_IN, takes=SEND),
     "preferences": Rule(Who.SIGNED_IN, takes=BOTH),
-    "choose_language": Rule(Who.EVERYBODY, takes=SEND),
+    "choose_language": Rule(Who.LED_BACK, takes=SEND),
     "saved_filter_list": OWN,
     "saved_filter_create": Rule(Who.SIGNED_IN, takes=BOTH),
     "saved_filter_open": Rule(Who.HOLDER, ("saved_filter",)),
@@ -218,9 +219,9 @@ def test_rows_are_named_by_uuid() -> None:
 def expected(rule: Rule, name: str, method: str) -> set[int] | str:
     """Return the statuses that an address may answer somebody, or "sign in", or "set up"."""
     done = {200, 302, 400, 409, 422}
-    sessionless = {Who.EVERYBODY: {200, 503}, Who.A_TOKEN: {401}}.get(rule.who)
-    if sessionless is not None:
-        return sessionless if method in rule.takes else {405}
+    alike = {Who.EVERYBODY: {200, 503}, Who.LED_BACK: {302}, Who.A_TOKEN: {401}}.get(rule.who)
+    if alike is not None:
+        return alike if method in rule.takes else {405}
     if name in cells.NOBODIES:
         return "sign in"
     if name == cells.FACTORLESS:
