@@ -56,6 +56,7 @@ _PAGES = {
     "analysis_new": _("with a new analysis"),
     "review_create": _("on the result page"),
     "analysis_modality": _("on the result page"),
+    "undo": _("with “Undo”, a moment later"),
     "admin:classifier_patient_change": _("in the admin panel"),
 }
 # Which versions there are, and which one each follows: one scan of one patient's own rows.

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # The longest human life on record is 122 years.
 _OLDEST = timedelta(days=130 * 366)
-_EDITABLE = (
+# What ``update_patient`` takes.
+EDITABLE = (
     "record_number",
     "name",
     "date_of_birth",
@@ -163,7 +164,7 @@ def update_patient(
         RuleError: the person may not write in the patient's clinic.
         TypeError: a fact that cannot be changed is named.
     """
-    unknown = set(changes) - set(_EDITABLE)
+    unknown = set(changes) - set(EDITABLE)
     if unknown:
         msg = f"Not a patient's changeable facts: {sorted(unknown)}"
         raise TypeError(msg)

@@ -99,6 +99,29 @@ def withdraw_request(*, request: ReadingRequest, by: User) -> None:
         )
 
 
+def ask_again(*, request: ReadingRequest, by: User) -> ReadingRequest:
+    """Ask once more what ``by`` asked and then withdrew: the same colleague, or anybody.
+
+    The withdrawn request stays as it is; this is another one. A colleague who has seen the answer
+    while nobody asked them cannot be asked any more.
+
+    Raises:
+        RuleError: ``by`` did not ask or withdraw it, or it cannot be asked any more (see
+            :func:`request_second_reading`).
+        ConflictError: somebody asked for a second reading since.
+    """
+    if not (request.withdrawn_by_id == request.requested_by_id == by.pk):
+        raise RuleError(_("Only whoever asked can ask again."))
+    since = ReadingRequest.objects.filter(
+        analysis=request.analysis_id, created_at__gt=request.created_at
+    )
+    if since.exists():
+        raise ConflictError(
+            _("Somebody has asked for a second reading of this image since. Look again.")
+        )
+    return request_second_reading(analysis=request.analysis, by=by, asked=request.asked)
+
+
 def answer_request(*, reading: Reading, request: ReadingRequest | None) -> bool:
     """Close the request that a reading answers; call it in the transaction that saves the reading.
 

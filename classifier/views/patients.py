@@ -39,6 +39,7 @@ from classifier.views.access import (
     visible_or_404,
     writable_or_403,
 )
+from classifier.views.undo import done
 
 if TYPE_CHECKING:
     import uuid
@@ -114,13 +115,17 @@ def patient_update(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     wrong = _UNPROCESSABLE
     if request.method == "POST" and form.is_valid():
         try:
-            update_patient(patient=patient, by=user, **form.facts())
+            changed = update_patient(patient=patient, by=user, **form.facts())
         except RuleError as error:
             wrong = _CONFLICT if isinstance(error, ConflictError) else wrong
             add_rule_error(form, error)
         else:
-            messages.success(request, _("The changes are saved."))
-            return redirect(patient)
+            told = _("The changes are saved.")
+            if changed.updated_at == patient.updated_at:
+                messages.success(request, told)
+                return redirect(patient)
+            seen = changed.updated_at.isoformat()
+            return done(request, told, patient, "patient_updated", key=patient.pk, seen=seen)
     note_view(patient, user)
     return render(
         request,

@@ -31,6 +31,7 @@ from classifier.services.saved_filters import (
 )
 from classifier.views.access import person
 from classifier.views.patients import add_rule_error
+from classifier.views.undo import done
 
 if TYPE_CHECKING:
     import uuid
@@ -135,12 +136,13 @@ def saved_filter_rename(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     form = FilterNameForm(request.POST if sent else None, initial={"name": saved.name})
     if sent and form.is_valid():
         try:
-            rename_filter(saved=saved, name=form.cleaned_data["name"])
+            new = rename_filter(saved=saved, name=form.cleaned_data["name"])
         except RuleError as error:
             add_rule_error(form, error)
         else:
-            messages.success(request, _("The filter has its new name."))
-            return redirect("saved_filter_list")
+            told, to = _("The filter has its new name."), reverse("saved_filter_list")
+            names = {"name": saved.name, "seen": new}
+            return done(request, told, to, "filter_renamed", key=saved.pk, **names)
     status = _UNPROCESSABLE if form.errors else 200
     context = {"form": form, "saved": saved}
     return render(request, "lists/saved_filter_form.html", context, status=status)
@@ -151,8 +153,17 @@ def saved_filter_remove(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Remove a filter."""
     saved = _own_or_404(person(request), pk)
     remove_filter(saved=saved)
-    messages.success(request, _("“%(name)s” is removed.") % {"name": saved.name})
-    return redirect("saved_filter_list")
+    return done(
+        request,
+        _("“%(name)s” is removed.") % {"name": saved.name},
+        reverse("saved_filter_list"),
+        "filter_removed",
+        key=saved.pk,
+        page=saved.page,
+        name=saved.name,
+        query=saved.query,
+        created_at=saved.created_at.isoformat(),
+    )
 
 
 def _own_or_404(user: User, pk: uuid.UUID) -> SavedFilter:

@@ -23,6 +23,7 @@ from classifier.services.errors import RuleError
 from classifier.services.second_readings import request_second_reading, withdraw_request
 from classifier.views.access import person, writable_or_403
 from classifier.views.analyses import all_of_page, detail_context
+from classifier.views.undo import done
 
 if TYPE_CHECKING:
     import uuid
@@ -81,12 +82,17 @@ def second_reading_withdraw(request: HttpRequest, pk: uuid.UUID) -> HttpResponse
     """Take a request for a second reading back."""
     user = person(request)
     asked = writable_or_403(ReadingRequest.objects.select_related("analysis"), user, pk)
+    from_list = request.POST.get("back") == "list"
+    mine = reverse("second_reading_list") + "?tab=mine"
+    back = mine if from_list else asked.analysis.get_absolute_url()
     try:
         withdraw_request(request=asked, by=user)
     except RuleError as error:
         messages.error(request, str(error))
-    else:
-        messages.success(request, _("The request is withdrawn."))
-    if request.POST.get("back") == "list":
-        return redirect(reverse("second_reading_list") + "?tab=mine")
-    return redirect(asked.analysis)
+        return redirect(back)
+    told = _("The request is withdrawn.")
+    if asked.requested_by_id != user.pk:
+        # Whoever asked must ask again: it would be another person's question.
+        messages.success(request, told)
+        return redirect(back)
+    return done(request, told, back, "second_reading_withdrawn", key=asked.pk)

@@ -46,7 +46,7 @@ NO_PAGE = {
     *("analysis_dicom_image", "analysis_dicom_report"),
     *("rerun_cancel", "rerun_csv", "choose_language"),  # taken by POST, a file
     *("second_reading_request", "second_reading_withdraw"),  # taken by POST
-    *("outcome_record", "outcome_withdraw"),
+    *("outcome_record", "outcome_withdraw", "undo"),
     "api_schema",
     *(name for name, _pattern in cells.walk() if name.startswith("api:")),  # for programs
 }
