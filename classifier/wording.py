@@ -6,11 +6,13 @@ goes through here; what programs read (the API, the CSV) keeps the English name 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_noop as _
 
+from mlcore.decision import UNSURE_SENTENCE
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
@@ -60,6 +62,54 @@ TERMS = frozenset(
         _("benign lesion"),
     }
 )
+
+
+# What the networks and the workers give as a reason, kept in English with the row.
+SENTENCES = frozenset(
+    {
+        # mlcore.quality
+        _("The picture shows one flat colour. Check the lens and take it again."),
+        _("The picture is too dark to judge. Add light and take it again."),
+        _("The picture is overexposed. Use less light and take it again."),
+        _("The picture is out of focus. Hold still, focus and take it again."),
+        _(
+            "Nothing stands out from the skin around it. Bring the lesion into the middle of the "
+            "frame and take it again."
+        ),
+        # mlcore.decision
+        _(
+            "This does not look like a picture of skin. Check that it is the right file, or take a "
+            "picture of the skin change filling most of the frame."
+        ),
+        _("The picture looks unlike the conditions that this network knows. A person must judge."),
+        _(
+            "This does not look like a dermoscopic picture, and this network knows no other. Take "
+            "one with a dermatoscope, or send the picture as a clinical photograph."
+        ),
+        _(
+            "This does not look like a clinical photograph, and this network knows no other. Take "
+            "one without a dermatoscope, or send the picture as a dermoscopic one."
+        ),
+        # classifier.services.claims
+        _("The worker did not answer in time."),
+        _("The worker did not answer in time; no attempt is left."),
+    }
+)
+_UNSURE = re.compile(
+    re.escape(UNSURE_SENTENCE).replace(r"\{percent\}", "(\\d+)").replace(r"\{needed\}", "(\\d+)")
+)
+
+
+def told(reason: str) -> str:
+    """Return a stored reason in the language of the page; what a person wrote stays as it is."""
+    if reason in SENTENCES:
+        return gettext(reason)
+    if unsure := _UNSURE.fullmatch(reason):
+        return gettext(
+            "The network is not sure enough: its first answer has %(percent)s %% where %(needed)s "
+            "%% are needed. A person must judge."
+        ) % {"percent": unsure[1], "needed": unsure[2]}
+    return reason
 
 
 def term(words: str) -> str:

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 ANSWER, CANNOT_SAY, REJECTED = "answer", "cannot_say", "rejected"
 UNSURE = "unsure"
 OUTSIDE_LABELS = "outside_labels"
-_UNSURE_SENTENCE = (
+UNSURE_SENTENCE = (
     "The network is not sure enough: its first answer has {percent} % where {needed} % are needed. "
     "A person must judge."
 )
-_NOT_SKIN_SENTENCE = (
+NOT_SKIN_SENTENCE = (
     "This does not look like a picture of skin. Check that it is the right file, or take a picture "
     "of the skin change filling most of the frame."
 )
-_LABELS_SENTENCE = (
+LABELS_SENTENCE = (
     "The picture looks unlike the conditions that this network knows. A person must judge."
 )
-_OTHER_KIND_SENTENCES = {
+OTHER_KIND_SENTENCES = {
     "dermoscopy": (
         "This does not look like a dermoscopic picture, and this network knows no other. Take one "
         "with a dermatoscope, or send the picture as a clinical photograph."
@@ -66,14 +66,12 @@ def decide(
     if fault is not None:
         return Decision(REJECTED, fault.code, fault.sentence)
     if verdict == NOT_SKIN:
-        return Decision(REJECTED, NOT_SKIN, _NOT_SKIN_SENTENCE)
+        return Decision(REJECTED, NOT_SKIN, NOT_SKIN_SENTENCE)
     if verdict == OTHER_KIND:
-        return Decision(CANNOT_SAY, OUTSIDE_LABELS, _OTHER_KIND_SENTENCES[modality])
+        return Decision(CANNOT_SAY, OUTSIDE_LABELS, OTHER_KIND_SENTENCES[modality])
     if verdict == LABELS:
-        return Decision(CANNOT_SAY, OUTSIDE_LABELS, _LABELS_SENTENCE)
+        return Decision(CANNOT_SAY, OUTSIDE_LABELS, LABELS_SENTENCE)
     if confidence < needed:
-        reason = _UNSURE_SENTENCE.format(
-            percent=round(confidence * 100), needed=round(needed * 100)
-        )
+        reason = UNSURE_SENTENCE.format(percent=round(confidence * 100), needed=round(needed * 100))
         return Decision(CANNOT_SAY, UNSURE, reason)
     return Decision(ANSWER)

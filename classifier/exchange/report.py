@@ -25,7 +25,7 @@ from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.results import diagnosis_name, result_page
 from classifier.services.errors import RuleError
 from classifier.services.model_versions import measured_facts
-from classifier.wording import label_name
+from classifier.wording import label_name, told
 from mlcore.card import card_sections
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _answer(analysis: Analysis, answer: Answer) -> AnswerFacts:
         key=said.pk,
         decision=said.decision,
         decision_words=str(said.get_decision_display()),
-        reason=said.reason,
+        reason=told(said.reason),
         words=answer.words if answer.is_answer else "",
         ranked=tuple(
             Chance(each.label.key, label_name(each.label), each.probability, each.percent)

@@ -13,7 +13,7 @@ from classifier.choices import BodySite
 from classifier.links import sign
 from classifier.selectors.outcomes import outcome_name, outcome_of
 from classifier.selectors.results import diagnosis_name, percent_of
-from classifier.wording import term, within
+from classifier.wording import term, told, within
 
 if TYPE_CHECKING:
     from django.template import RequestContext
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 register = template.Library()
 register.filter("term", term)
+register.filter("told", told)
 register.filter("within", within)
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -7,8 +7,10 @@ import re
 
 import polib
 import pytest
+from django.utils import translation
 
-from classifier.wording import TERMS
+from classifier.wording import SENTENCES, TERMS, told
+from mlcore import decision, quality
 from mlcore.labels import LABEL_SETS, TRIAGE_ORDER
 from tests.languages.texts import ROOT, Text, marked_texts
 
@@ -70,6 +72,23 @@ def test_what_is_compiled_is_what_is_read(catalogue: dict[Text, polib.POEntry]) 
             else:
                 said = compiled.gettext(text.words)
             assert said == written, "run `make messages`"
+
+
+def test_every_reason_of_the_networks_is_marked() -> None:
+    said = {fault.sentence for fault in quality.FAULTS}
+    said |= {decision.NOT_SKIN_SENTENCE, decision.LABELS_SENTENCE}
+    said |= set(decision.OTHER_KIND_SENTENCES.values())
+    assert said < SENTENCES
+    unsure = decision.UNSURE_SENTENCE.format(percent=41, needed=60)
+    with translation.override("de"):
+        assert told(decision.NOT_SKIN_SENTENCE) != decision.NOT_SKIN_SENTENCE
+        assert "41 %" in told(unsure)
+        assert "60 %" in told(unsure)
+        assert told(unsure) != unsure
+        # What a person wrote is theirs, even where it is a word of the pages.
+        assert told("Back") == "Back"
+    with translation.override("en"):
+        assert told(unsure) == unsure
 
 
 def test_every_word_of_the_networks_is_marked() -> None:
