@@ -121,6 +121,7 @@ class UploadForm(forms.Form):
         ],
         required=False,
         initial=BodySite.UNKNOWN,
+        widget=forms.RadioSelect,
     )
     taken_at = forms.DateTimeField(
         label=_("Taken at"),
@@ -143,6 +144,11 @@ class UploadForm(forms.Form):
                 *((key, str(lesion)) for key, lesion in self._lesions.items()),
                 (self.NEW_LESION, _("A new lesion…")),
             ]
+
+    @property
+    def site_is_chosen(self) -> bool:
+        """Whether the form as it is shown names a site, so that the map opens on it."""
+        return self["lesion_site"].value() not in {None, "", BodySite.UNKNOWN}
 
     def clean_taken_at(self) -> datetime | None:
         """Refuse a moment at which the picture cannot have been taken.

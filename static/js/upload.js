@@ -334,6 +334,8 @@ class Upload {
       const place = control?.closest("fieldset, .field");
       if (place) place.append(list);
       else this.form.prepend(list);
+      const folded = control?.closest("details");
+      if (folded) folded.open = true;
       if (control) {
         const described = `${control.getAttribute("aria-describedby") ?? ""} ${list.id}`.trim();
         control.setAttribute("aria-describedby", described);

@@ -101,3 +101,29 @@ def test_two_dates_of_a_lesion_are_compared(site: Installation, browser: Browser
         expect(page.locator("[data-viewer-stage]")).to_have_count(2)
         assert not window.scrolls_sideways()
         assert window.problems == []
+
+
+def test_the_site_of_a_lesion_is_chosen_while_uploading(
+    site: Installation, browser: Browser
+) -> None:
+    with visitor(browser, site) as window:
+        page = window.page
+        window.sign_in(CLINICIAN)
+        window.go("/patients/?q=DEMO-001")
+        page.get_by_role("link", name=re.compile("Sommer")).first.click()
+        page.get_by_role("link", name="Add images", exact=True).click()
+        body = page.locator("summary", has_text="Body site of the new lesion")
+        expect(body).to_be_hidden()
+        page.get_by_role("combobox", name=re.compile("^Lesion")).select_option("new")
+        ear = page.get_by_role("radio", name="Ear")
+        expect(ear).to_be_hidden()
+        body.focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("radio", name="Unknown").focus()
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("radio", name="Scalp")).to_be_checked()
+        page.locator("label.site", has_text="Chest").locator("path").first.click()
+        expect(page.get_by_role("radio", name="Chest")).to_be_checked()
+        page.set_viewport_size({"width": 320, "height": 800})
+        assert not window.scrolls_sideways()
+        assert window.problems == []

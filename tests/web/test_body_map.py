@@ -120,6 +120,23 @@ def test_each_site_can_be_chosen_for_a_new_lesion(cast: Cast) -> None:
     assert re.search(r'value="sole"[^>]*checked', refused.content.decode())
 
 
+def test_each_site_can_be_chosen_along_with_the_pictures(cast: Cast) -> None:
+    client = cast.client_of(cast.owner)
+    for address in (reverse("image_upload", args=[cast.patient.pk]), reverse("analysis_new")):
+        text = client.get(address).content.decode()
+        radios = re.findall(r'<input type="radio" name="lesion_site" value="(\w+)"', text)
+        assert sorted(radios) == sorted(BodySite.values)
+        map_of_site = re.search(r"<details([^>]*)>\s*<summary>Body site of the new lesion", text)
+        assert map_of_site is not None
+        assert "open" not in map_of_site[1]
+        refused = client.post(address, {"lesion_site": "sole"})
+        assert refused.status_code == 422
+        text = refused.content.decode()
+        assert re.search(r'value="sole"[^>]*checked', text)
+        # What is chosen is not folded away when the form comes back.
+        assert re.search(r"<details[^>]* open>\s*<summary>Body site of the new lesion", text)
+
+
 def test_the_lesions_are_paged(cast: Cast, settings: LazySettings) -> None:
     settings.PAGE_SIZE = 2
     lesions = [factories.make_lesion(cast.patient, cast.owner) for _ in range(3)]
