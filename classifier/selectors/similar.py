@@ -67,14 +67,11 @@ def similar_cases(analysis: Analysis, user: User) -> list[SimilarCase] | None:
     own = Embedding.objects.filter(prediction=analysis.prediction_id).first()
     if own is None:
         return None
-    settled = Outcome.objects.standing().filter(lesion=OuterRef("image__lesion"))
     confirmed = (
         Analysis.objects.revealed_to(user)
         .filter(
-            Q(review_state=ReviewState.REVIEWED) | Exists(settled),
+            is_confirmed(),
             clinic=analysis.clinic_id,
-            state=State.SUCCEEDED,
-            modality=F("image__modality"),
             prediction__embedding__clinic=analysis.clinic_id,
             prediction__embedding__model_version=own.model_version_id,
         )
@@ -103,6 +100,14 @@ def similar_cases(analysis: Analysis, user: User) -> list[SimilarCase] | None:
         SimilarCase(case, *known[case.pk], distance=distance, words=words_of(distance))
         for case, distance in ((case, float(vars(case)["distance"])) for case in found)
     ]
+
+
+def is_confirmed() -> Q:
+    """Return the condition under which an analysis may be shown beside another as a known case."""
+    settled = Outcome.objects.standing().filter(lesion=OuterRef("image__lesion"))
+    return (Q(review_state=ReviewState.REVIEWED) | Exists(settled)) & Q(
+        state=State.SUCCEEDED, modality=F("image__modality")
+    )
 
 
 def words_of(distance: float) -> str:

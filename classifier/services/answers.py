@@ -158,13 +158,22 @@ def keep_embeddings(answers: Sequence[Answer]) -> None:
                 clinic_id=answer.analysis.clinic_id,
                 patient_id=answer.analysis.patient_id,
                 model_version=answer.version,
-                vector=np.pad(features, (0, DIMENSIONS - features.size)).tolist(),
+                vector=vector,
             )
             for answer in answers
-            if (features := answer.result.embedding.ravel()).size <= DIMENSIONS and features.any()
+            if (vector := place_of(answer.result)) is not None
         ),
         ignore_conflicts=True,
     )
+
+
+def place_of(result: Result) -> list[float] | None:
+    """Return where a network places an image as its column keeps it; None for nowhere."""
+    features = result.embedding.ravel()
+    if features.size > DIMENSIONS or not features.any():
+        return None
+    vector: list[float] = np.pad(features, (0, DIMENSIONS - features.size)).tolist()
+    return vector
 
 
 def _complete_or_put_back(answer: Answer, worker: str) -> None:

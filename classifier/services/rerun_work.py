@@ -68,7 +68,7 @@ def go_on(*, seconds: float, run: RerunRun | None = None) -> None:
         run: this one only; by default the oldest that is under way.
     """
     until = time.monotonic() + seconds
-    while time.monotonic() < until and not _fresh_waits():
+    while time.monotonic() < until and not fresh_waits():
         busy = RerunRun.objects.busy().select_related("version")
         present = (busy.filter(pk=run.pk) if run else busy).first()
         if present is None:
@@ -101,7 +101,8 @@ def change_between(before: tuple[str, int], after: tuple[str, int]) -> TriageCha
     }[Decision(new)]
 
 
-def _fresh_waits() -> bool:
+def fresh_waits() -> bool:
+    """Tell whether an analysis is due that a loaded network could answer."""
     active = ModelVersion.objects.filter(active=True).values("label_set")
     return Analysis.objects.due(timezone.now()).filter(label_set__in=active).exists()
 
