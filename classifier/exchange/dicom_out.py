@@ -64,6 +64,8 @@ def image_object(*, clinic: Party, patient: PatientFacts, picture: PictureFacts)
     found.Manufacturer = found.ManufacturerModelName = found.DeviceSerialNumber = _UNKNOWN
     found.SoftwareVersions = _UNKNOWN
     found.ImageType = ["DERIVED", "PRIMARY"]
+    # Which way the picture lies on the body is not known, which has to be said.
+    found.PatientOrientation = ""
     found.AcquisitionContextSequence = Sequence([])
     found.BurnedInAnnotation = "NO"
     found.LossyImageCompression = "01"
