@@ -295,9 +295,12 @@ def test_reasons_in_own_words_stay_in_the_clinic(cast: Cast) -> None:
 
 def test_of_few_images_nothing_is_told(cast: Cast) -> None:
     store(cases(cast, 29, at=timezone.now(), final="nevus"))
-    text = text_of(cast.client_of(cast.owner).get(PAGE))
+    page = cast.client_of(cast.owner).get(PAGE)
+    text = text_of(page)
     assert "too few to say" in text
     assert "29 of 29" in text
+    # A plot without a mark has the axis of an ordinary one.
+    assert not re.search(r"\de-\d", page.content.decode())
     assert "100 %" not in re.sub(r"<svg.*?</svg>", "", text)
     store(cases(cast, 1, at=timezone.now(), final="nevus"))
     assert "89 to 100 % · 30 of 30" in text_of(cast.client_of(cast.owner).get(PAGE))

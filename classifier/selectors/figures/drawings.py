@@ -141,7 +141,7 @@ def dotted_months(
     if unit:
         ends = [span[1] for one in series for span in one.spans if span]
         known = [value for one in series for value in one.values if value is not None]
-        frame, parts = _field(months, max([*ends, *known, 1e-9]), _unit_ticks(unit))
+        frame, parts = _field(months, max([*ends, *known], default=0) or 1, _unit_ticks(unit))
     else:
         ends = [span[1] for one in series for span in one.spans if span]
         frame, parts = _field(months, max([*ends, 0.01]), _share_ticks)
