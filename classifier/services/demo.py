@@ -175,7 +175,7 @@ def _seed_images(patient: Patient, clinician: User, index: int) -> int:
             add_image(
                 patient=patient,
                 by=clinician,
-                upload=_as_upload(draw(drawn, seed=seed)),
+                upload=as_upload(draw(drawn, seed=seed)),
                 modality=modality,
                 lesion=lesion,
                 taken_at=timezone.now() - timedelta(days=days),
@@ -184,7 +184,8 @@ def _seed_images(patient: Patient, clinician: User, index: int) -> int:
     return images
 
 
-def _as_upload(picture: Picture) -> SimpleUploadedFile:
+def as_upload(picture: Picture) -> SimpleUploadedFile:
+    """Return a drawn picture as a browser would send it."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=92)
     return SimpleUploadedFile("drawn.jpg", buffer.getvalue(), content_type="image/jpeg")

@@ -172,6 +172,7 @@ class Supervisor:
             self._prepare(environment)
             self._adopt(servers, environment)
             self._announce()
+            self._remember(environment)
             terminal = Terminal()
             while not self._ending and not terminal.is_gone():
                 for member in self.members:
@@ -254,6 +255,12 @@ class Supervisor:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
             msg = f"the database could not be made ready; the end of {log}:\n{tail}"
             raise StartError(msg)
+
+    def _remember(self, environment: dict[str, str]) -> None:
+        """Give the demo clinic a past, once, beside everything else: nobody waits for it."""
+        if self.patients and not (self.folder / "demo.past").exists():
+            command = [sys.executable, "-m", "skinapp.runtime.past"]
+            start(command, environment=environment, folder=ROOT, log=self._log("past"))
 
     def demo_password(self) -> str:
         """Return the demo accounts' password, drawn once for this installation."""

@@ -76,8 +76,9 @@ def prepare(site: Installation, browser: Browser) -> Tour:
     """Read and review some analyses, so that the pages have something to show."""
     with visitor(browser, site) as window:
         window.sign_in(_CLINICIAN)
+        site.manage("seed_demo", "--past")
         _await_answers(window)
-        waiting = _analyses(window, "/")
+        waiting = [one for one in _analyses(window, "/") if _is_unread(window, one)]
         revealed = waiting[0]
         for number, address in enumerate(waiting[:4]):
             window.go(address)
@@ -202,6 +203,12 @@ def _analyses(window: Visitor, path: str) -> list[str]:
         "links => links.map(a => a.getAttribute('href'))"
     )
     return list(dict.fromkeys(h for h in found if re.search(r"/analyses/[0-9a-f-]{36}/$", h)))
+
+
+def _is_unread(window: Visitor, address: str) -> bool:
+    """Say whether the person has yet to read what waits for a decision."""
+    window.go(address)
+    return window.page.get_by_label("Your diagnosis").count() > 0
 
 
 def _small(picture: bytes) -> Image.Image:

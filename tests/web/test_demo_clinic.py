@@ -12,12 +12,29 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image as Pillow
 
-from classifier.choices import Modality, Role, State
-from classifier.models import Analysis, AuditEvent, Clinic, Image, Membership, Patient, User
-from classifier.services import demo
+from classifier.choices import Modality, OutcomeKind, Role, State
+from classifier.models import (
+    Analysis,
+    AuditEvent,
+    Clinic,
+    Disagreement,
+    Image,
+    LabelSet,
+    Membership,
+    Outcome,
+    Patient,
+    Reading,
+    ReadingRequest,
+    Review,
+    User,
+)
+from classifier.services import demo, demo_past
 from classifier.services.demo import DEMO_CLINIC, DEMO_PEOPLE, seed_demo
+from classifier.services.demo_past import PastCounts, seed_past
 from classifier.services.errors import RuleError
+from classifier.services.readings import save_reading
 from tests.factories import PASSWORD
+from tests.web import answered as make
 
 if TYPE_CHECKING:
     from django.conf import LazySettings
@@ -140,3 +157,91 @@ def test_the_same_clinic_is_drawn_everywhere() -> None:
     seed_demo(password=PASSWORD, patients=1)
     fresh = Patient.objects.exclude(pk=patient.pk).get()
     assert set(fresh.images.values_list("original_sha256", flat=True)) == first
+
+
+def answer_everything() -> None:
+    """Let a network have answered whatever waits, as it would the drawings."""
+    for analysis in Analysis.objects.filter(state=State.QUEUED).select_related("image"):
+        label = analysis.image.lesion.label if analysis.image.lesion else ""
+        known = {"Dark": "melanoma", "Waxy": "seborrheic_keratosis", "Red": "melanoma"}
+        top = known.get(label.partition(" ")[0], "nevus")
+        said = make.predict(analysis.image, top=top)
+        Analysis.objects.filter(pk=analysis.pk).update(
+            state=State.SUCCEEDED,
+            attempt=1,
+            prediction=said,
+            model_version=said.model_version,
+            decision=said.decision,
+            top_label=top,
+            finished_at=timezone.now(),
+        )
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_past, "_SIZE", (320, 240))
+    monkeypatch.setattr(demo_past, "_POLL_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_small")
+def test_the_past_fills_the_pages_that_live_on_it(client: Client) -> None:
+    seed_demo(password=PASSWORD, patients=0)
+    assert seed_past(patients=4) == PastCounts(images=12, cases=0, left=12)
+    answer_everything()
+    assert seed_past(patients=4) == PastCounts(images=0, cases=12, left=0)
+    kim, alex = (User.objects.get(email=DEMO_PEOPLE[at].email) for at in (0, 2))
+    assert Review.objects.count() == Outcome.objects.count() == 10
+    assert set(Review.objects.values_list("verdict", flat=True)) == {"agree", "overrule"}
+    assert set(Outcome.objects.values_list("kind", flat=True)) == set(OutcomeKind.values)
+    assert Reading.objects.filter(blinded=False).count() == 0
+    waiting = ReadingRequest.objects.open().get()
+    assert (waiting.requested_by, waiting.asked) == (alex, kim)
+    apart = Disagreement.objects.open().get()
+    assert apart.difference == "group"
+    # A look at the answer comes after the reading, and nobody looked at what they still read.
+    seen = AuditEvent.objects.filter(action="answer.viewed").values_list("subject_id", flat=True)
+    assert str(waiting.analysis_id) not in seen
+    # Running it again, in whatever order, changes nothing.
+    events = AuditEvent.objects.count()
+    assert seed_past(patients=4) == PastCounts(images=0, cases=0, left=0)
+    assert AuditEvent.objects.count() == events
+
+    client.force_login(kim, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get("/readings/").context["page"].rows == [waiting]
+    assert len(client.get("/readings/?tab=differ").context["lines"]) == 1
+    assert client.get("/figures/").status_code == client.get("/outcomes/").status_code == 200
+
+
+@pytest.mark.usefixtures("_small")
+def test_what_was_cut_short_is_finished_and_what_somebody_began_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seed_demo(password=PASSWORD, patients=0)
+    kim = User.objects.get(email=DEMO_PEOPLE[0].email)
+    make.version_of(LabelSet.ISIC9)
+    # No worker: it waits as long as it may, and says what is left.
+    assert seed_past(patients=1, wait_seconds=0.01).left == 3
+    answer_everything()
+    begun = Analysis.objects.order_by("created_at", "pk").first()
+    assert begun is not None
+    save_reading(analysis=begun, by=kim, diagnosis="nevus")
+    monkeypatch.setattr(demo_past, "record_outcome", _refuse)
+    assert seed_past(patients=1).cases == 0
+    assert Reading.objects.count() == 1
+    monkeypatch.undo()
+    assert seed_past(patients=1).cases == 2
+    assert begun.reviews.count() == 0
+
+
+def _refuse(**_facts: Any) -> None:
+    msg = "Somebody was faster."
+    raise RuleError(msg)
+
+
+def test_there_is_no_past_where_there_is_no_demo_clinic(settings: LazySettings) -> None:
+    with pytest.raises(RuleError, match="no demo clinic"):
+        seed_past()
+    seed_demo(password=PASSWORD, patients=0)
+    settings.DEMO_CLINIC = False
+    with pytest.raises(RuleError, match="no demo clinic"):
+        seed_past()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from classifier.services.demo import DEMO_PEOPLE, seed_demo
+from classifier.services.demo_past import seed_past
 from classifier.services.errors import RuleError
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--patients", type=int, default=6, help="How many drawn patients (default 6, 0 to 50)."
         )
+        parser.add_argument(
+            "--past",
+            action="store_true",
+            help="Also what the clinic did before: images read and reviewed, outcomes, a second "
+            "reading asked for, a disagreement. Waits for the worker's answers.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         """Make what is missing and say what there is."""
@@ -50,3 +57,9 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{made.accounts} accounts, {made.patients} patients and {made.images} images made."
         )
+        if options["past"]:
+            past = seed_past()
+            self.stdout.write(
+                f"{past.images} images of the past made, {past.cases} read; "
+                f"{past.left} wait for an answer."
+            )
