@@ -55,6 +55,18 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
         opened = models.Q(clinic__blinded_first=False) | models.Q(review_state=ReviewState.REVIEWED)
         return models.Q(models.Exists(readings)) | (opened & ~models.Q(models.Exists(asked)))
 
+    @staticmethod
+    def open_to_everybody() -> models.Q:
+        """Return the condition under which the answer is hidden from nobody who sees the row.
+
+        Whoever they are, :meth:`open_to` holds for them: what is counted of these rows may be told
+        to one person as it was counted for another.
+        """
+        requests = apps.get_model("classifier", "ReadingRequest")._default_manager.all()
+        asked = requests.open().filter(analysis=models.OuterRef("pk"))
+        opened = models.Q(clinic__blinded_first=False) | models.Q(review_state=ReviewState.REVIEWED)
+        return opened & ~models.Q(models.Exists(asked))
+
     def due(self, now: datetime) -> AnalysisQuerySet:
         """Return the queued rows a worker may claim at ``now``."""
         return self.filter(state=State.QUEUED, not_before__lte=now)

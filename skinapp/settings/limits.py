@@ -45,3 +45,6 @@ INTEGRITY_HOUR = env.int("INTEGRITY_HOUR", default=2)
 INTEGRITY_GRACE_HOURS = env.float("INTEGRITY_GRACE_HOURS", default=24.0)
 # So many past cases may be judged again by another network at a time.
 RERUN_MOST_CASES = env.int("RERUN_MOST_CASES", default=20_000)
+# Figures of a clinic that took so many seconds to count are kept for so many.
+FIGURES_SLOW_SECONDS = env.float("FIGURES_SLOW_SECONDS", default=0.25)
+FIGURES_KEPT_SECONDS = env.int("FIGURES_KEPT_SECONDS", default=600)

@@ -29,6 +29,7 @@ from classifier.models import LabelSet, Lesion, Membership, Outcome
 from classifier.selectors.figures import Period, figures_page
 from classifier.selectors.figures.counts import Counts, Tally, Waits, count
 from classifier.services.reviews import save_review
+from classifier.services.second_readings import request_second_reading
 from mlcore.drift import reference_of
 from tests import factories
 from tests.web import answered as make
@@ -36,6 +37,8 @@ from tests.web.answers import text_of
 from tests.web.counted import Case, store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from classifier.models import Clinic, User
     from tests.conftest import Cast
 
@@ -55,6 +58,13 @@ def cases(cast: Cast, number: int, **facts: Any) -> list[Case]:
 
 def counted(cast: Cast, user: User | None = None) -> Counts:
     return count(user or cast.owner, autumn(cast.clinic))
+
+
+def numbers_of(found: Mapping[str, Mapping[Any, Tally | Waits]]) -> dict[str, dict[Any, int]]:
+    return {
+        question: {key: one.images for key, one in groups.items()}
+        for question, groups in found.items()
+    }
 
 
 # --- Counting ------------------------------------------------------------------------------------
@@ -100,6 +110,36 @@ def test_the_time_to_the_first_review_is_counted(cast: Cast) -> None:
     period = Period(timezone.now() - timedelta(days=2), timezone.now(), cast.clinic)
     tally = count(cast.owner, period).tallies["sex"]["unknown"]
     assert (tally.prompt, tally.reviewed) == (3, 5)
+
+
+def test_waiting_is_counted_and_shown_of_each_group(cast: Cast) -> None:
+    woman = factories.make_patient(cast.clinic, cast.owner, sex=Sex.FEMALE)
+    store(
+        [
+            Case(woman, cast.owner, at=AUGUST, waited=timedelta(minutes=number))
+            for number in range(1, 32)
+        ]
+        + cases(cast, 29, waited=timedelta(hours=9))
+        + cases(cast, 1, bare=True, modality=Modality.CLINICAL)
+    )
+    waits = counted(cast).waits_by
+    assert waits["sex"]["female"] == Waits(
+        images=31, dermoscopy=31, finished=31, answer=(16 * 60, 29.5 * 60)
+    )
+    assert waits["label_set"]["clinical5"] == Waits(images=1)
+    # It has no version yet, and another clinic's name is no question here.
+    assert waits["version"][("clinical5", None)].waiting == 1
+    assert "clinic" not in waits
+    page = figures_page(cast.owner, autumn(cast.clinic), now=SEPTEMBER)
+    plots = {plot.name: plot for plot in page.waits}
+    rows = {name: rest for name, *rest in plots["waits-by-sex"].table.rows}
+    few = ["too few to say", "–"]
+    assert rows == {"Female": ["31", "16 min", "30 min", *few], "Unknown": ["30", *few, *few]}
+    assert len(plots["waits-by-version"].table.rows) == 1
+    assert len(plots["waits-by-label-set"].table.rows) == 2
+    over_all = figures_page(cast.superuser, autumn(None), now=SEPTEMBER)
+    (by_clinic,) = [plot for plot in over_all.waits if plot.name == "waits-by-clinic"]
+    assert by_clinic.table.rows[0][:3] == (cast.clinic.name, "61", "30 min")
 
 
 def test_agreement_is_counted_finally_and_before_the_answer(cast: Cast) -> None:
@@ -193,11 +233,17 @@ def test_an_answer_to_the_wrong_kind_of_picture_counts_nowhere(cast: Cast) -> No
 def test_what_is_hidden_from_a_person_is_not_counted_for_them(cast: Cast) -> None:
     """Else today's figures less yesterday's would tell what the one unread image hides."""
     store([*cases(cast, 2, final="nevus"), *cases(cast, 1, decision=Decision.CANNOT_SAY)])
+    # Whoever read it may see the answer; colleagues may not, and figures are the same for all.
     store(cases(cast, 1, reading="nevus"))
     mine, theirs = counted(cast).tally, counted(cast, cast.colleague).tally
-    assert (mine.images, theirs.images) == (3, 2)
-    assert mine.cannot_say == theirs.cannot_say == 0
+    assert mine == theirs
+    assert (mine.images, mine.cannot_say) == (2, 0)
     assert counted(cast).all_waits.images == 4
+    # Reviewed, but one colleague is asked to read it without knowing.
+    (again,) = store(cases(cast, 1, final="nevus"))
+    assert counted(cast).tally.images == 3
+    request_second_reading(analysis=again, by=cast.owner, asked=cast.colleague)
+    assert counted(cast).tally == counted(cast, cast.colleague).tally == mine
 
 
 def test_images_are_parted_by_patient_lesion_and_version(cast: Cast) -> None:
@@ -225,12 +271,13 @@ def test_images_are_parted_by_patient_lesion_and_version(cast: Cast) -> None:
         ]
     )
     found = counted(cast).tallies
-    numbers = {
-        question: {key: one.images for key, one in found[question].items()} for question in found
-    }
+    numbers = numbers_of(found)
+    waited = numbers_of(counted(cast).waits_by)
+    for question in ("skin_type", "sex", "age_band", "site", "version"):
+        assert waited[question] == numbers[question]
     assert numbers["sex"] == {"male": 1, "female": 2, "unknown": 7}
-    assert numbers["skin_type"] == {"V": 1, "I": 2, "unknown": 7}
-    assert numbers["age_band"] == {5: 1, 1: 2, 0: 3, None: 4}
+    assert numbers["skin_type"] == {"V-VI": 1, "I-II": 2, "unknown": 7}
+    assert numbers["age_band"] == {5: 1, 1: 2, None: 7}
     assert numbers["site"] == {"back": 1, "unknown": 9}
     assert numbers["version"][("isic9", "0.9.0")] == 1
     assert sum(numbers["version"].values()) == numbers["all"][""] == 10
@@ -322,7 +369,7 @@ def test_every_plot_has_words_and_a_table_and_no_style(cast: Cast) -> None:
     cast.clinic.save()
     html = cast.client_of(cast.owner).get(PAGE).content.decode()
     drawings = re.findall(r"<svg[^>]*viewBox.*?</svg>", html)
-    assert len(drawings) == 15
+    assert len(drawings) == 21
     for one in drawings:
         name = re.search(r'aria-labelledby="(\S+) (\S+)"', one)
         assert name is not None

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import PermissionDenied
 from django.db import connection, models
 from django.db.models import Case, F, OuterRef, Subquery, When
-from django.db.models.functions import Cast, Coalesce, TruncDate, TruncMonth
+from django.db.models.functions import Cast, Coalesce, NullIf, TruncDate, TruncMonth
 
 from classifier.choices import BodySite, Decision, State, Verdict
 from classifier.models import Analysis, Outcome, Reading, Review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import date, datetime
 
     from classifier.models import Clinic, User
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 AGE_BANDS = (0, 18, 40, 60, 80)
 # Of the shown chance, which lies between 0 and 1.
 BINS = 10
+# Fitzpatrick's six types in the three groups that studies report, and nobody's type.
+SKIN_GROUPS = {
+    "I": "I-II",
+    "II": "I-II",
+    "III": "III-IV",
+    "IV": "III-IV",
+    "V": "V-VI",
+    "VI": "V-VI",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Waits:
-    """How many images came in a month, or all together, and how long people waited.
+    """How many images came in a month, of a group or all together, and how long people waited.
 
     Attributes:
         images: analyses that were asked for.
@@ -125,16 +134,23 @@ class Counts:
     """Everything that was counted of a period.
 
     Attributes:
-        waits: by month, oldest first.
-        all_waits: of the whole period.
-        tallies: by question (``month``, ``sex`` …) and value; the whole period by ``all`` and "".
-            Reasons are named (label set, decision, code), bins (label set, number from 0), pairs
-            (label set, the network's first label, the clinician's final diagnosis).
+        waits_by: by question (``month``, ``sex`` …) and value; the whole period by ``all`` and "".
+        tallies: likewise. Reasons are named (label set, decision, code), bins (label set, number
+            from 0), pairs (label set, the network's first label, the clinician's final diagnosis).
     """
 
-    waits: dict[date, Waits]
-    all_waits: Waits
+    waits_by: dict[str, dict[Any, Waits]]
     tallies: dict[str, dict[Any, Tally]]
+
+    @property
+    def waits(self) -> dict[date, Waits]:
+        """By month, oldest first."""
+        return dict(sorted(self.waits_by.get("month", {}).items()))
+
+    @property
+    def all_waits(self) -> Waits:
+        """Of the whole period."""
+        return self.waits_by.get("all", {}).get("", Waits())
 
     @property
     def tally(self) -> Tally:
@@ -155,13 +171,25 @@ _QUESTIONS: dict[str, tuple[str, ...]] = {
     "bin": ("label_set", "bin"),
     "pair": ("label_set", "top", "final"),
 }
-_COLUMNS = tuple(dict.fromkeys(name for names in _QUESTIONS.values() for name in names))
+# Medians of groups cannot be put together from those of their parts: these are counted as shown.
+_WAIT_QUESTIONS: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "month": ("month",),
+    "label_set": ("label_set",),
+    "version": ("label_set", "version"),
+    "skin_type": ("skin_type",),
+    "sex": ("sex",),
+    "age_band": ("age_band",),
+    "site": ("site",),
+    "clinic": ("clinic_name",),
+}
 
 _MONTH = Cast(TruncMonth("created_at"), models.DateField())
+_TAKEN = Coalesce("image__taken_at", "created_at")
 
 _COUNT_WAITS = """
 WITH counted AS MATERIALIZED ({rows})
-SELECT month, count(*), count(*) FILTER (WHERE modality = 'dermoscopy'),
+SELECT grouping({columns}), {columns}, count(*), count(*) FILTER (WHERE modality = 'dermoscopy'),
     count(*) FILTER (WHERE state IN ('succeeded', 'rejected')),
     count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'cancelled'),
     count(reviewed_at),
@@ -171,7 +199,7 @@ SELECT month, count(*), count(*) FILTER (WHERE modality = 'dermoscopy'),
     percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
         ORDER BY extract(epoch FROM reviewed_at - created_at)
     ) FILTER (WHERE reviewed_at IS NOT NULL)
-FROM counted GROUP BY GROUPING SETS ((), (month)) ORDER BY month
+FROM counted GROUP BY GROUPING SETS ({sets})
 """
 
 _COUNT_TALLIES = """
@@ -209,25 +237,21 @@ def count(user: User, period: Period) -> Counts:
     """Count a period.
 
     Volume and waiting are counted of all analyses. What the network said, and what people made of
-    it, only of those whose answer is open to the person: else the difference of two periods would
-    tell what a single unread image hides. And only where the image was of the kind that the
-    network was made for: an answer to the wrong question says nothing about the network.
+    it, only of those whose answer is open to everybody of their clinic: else the difference of two
+    periods would tell what a single unread image hides; and colleagues see the same figures. And
+    only where the image was of the kind that the network was made for: an answer to the wrong
+    question says nothing about the network.
 
     Args:
-        user: who asks.
+        user: who asks; of the clinic's analyses only those that the person may see are counted.
         period: what to count.
 
     Raises:
         PermissionDenied: see :func:`analyses_of`.
     """
     found = analyses_of(user, period)
-    waits = dict(_waits(found))
-    whole = waits.pop(None, Waits())
-    return Counts(
-        waits={month: one for month, one in waits.items() if month is not None},
-        all_waits=whole,
-        tallies=_tallies(judged(found, user)),
-    )
+    by_clinic = period.clinic is None
+    return Counts(_waits(found, by_clinic=by_clinic), _tallies(judged(found)))
 
 
 def analyses_of(user: User, period: Period) -> models.QuerySet[Analysis, Analysis]:
@@ -245,31 +269,56 @@ def analyses_of(user: User, period: Period) -> models.QuerySet[Analysis, Analysi
     return found
 
 
-def judged(
-    found: models.QuerySet[Analysis, Analysis], user: User
-) -> models.QuerySet[Analysis, Analysis]:
-    """Return the finished analyses whose answer is open to a person, shown the right network."""
+def judged(found: models.QuerySet[Analysis, Analysis]) -> models.QuerySet[Analysis, Analysis]:
+    """Return the finished analyses whose answer hides from nobody, shown the right network."""
     return found.filter(
-        Analysis.objects.open_to(user),
+        Analysis.objects.open_to_everybody(),
         state__in=(State.SUCCEEDED, State.REJECTED),
         modality=F("image__modality"),
     )
 
 
+def _grouped() -> dict[str, Any]:
+    """Return columns by which both statements part the images, of rows with ``moment``."""
+    types = [
+        When(patient__skin_type=one, then=models.Value(group)) for one, group in SKIN_GROUPS.items()
+    ]
+    return {
+        "month": _MONTH,
+        "skin_type": Case(*types, default=models.Value("unknown")),
+        "sex": F("patient__sex"),
+        # 0: born after the picture was taken, so one of the two dates is wrong.
+        "age_band": NullIf(_AgeBand(F("moment"), F("patient__date_of_birth")), models.Value(0)),
+        "site": Coalesce("image__lesion__body_site", models.Value(BodySite.UNKNOWN.value)),
+        "version": F("model_version__version"),
+    }
+
+
 def _waits(
-    found: models.QuerySet[Analysis, Analysis],
-) -> Iterator[tuple[date | None, Waits]]:
+    found: models.QuerySet[Analysis, Analysis], *, by_clinic: bool
+) -> dict[str, dict[Any, Waits]]:
     reviews = Review.objects.filter(analysis=OuterRef("pk")).order_by("number")
-    rows = found.annotate(
-        month=_MONTH,
+    rows = found.annotate(moment=_TAKEN).values(
+        "label_set",
+        "state",
+        "modality",
+        "created_at",
+        "finished_at",
+        **_grouped(),
+        clinic_name=F("clinic__name"),
         reviewed_at=_where_reviewed(reviews.values("created_at")),
-    ).values("month", "state", "modality", "created_at", "finished_at", "reviewed_at")
-    for month, *counts, answer, review in _run(_COUNT_WAITS, rows):
+    )
+    questions = dict(_WAIT_QUESTIONS)
+    if not by_clinic:
+        del questions["clinic"]
+    waits: dict[str, dict[Any, Waits]] = defaultdict(dict)
+    for question, key, (*counts, answer, review) in _run(_COUNT_WAITS, rows, questions):
         named: dict[str, Any] = dict(zip(_COUNTED, counts, strict=True))
         # A median and a percentile come as a list.
         for name, times in (("answer", answer), ("review", review)):
             named[name] = tuple(times) if times else None
-        yield month, Waits(**named)
+        waits[question][key] = Waits(**named)
+    return dict(waits)
 
 
 def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, Tally]]:
@@ -280,17 +329,11 @@ def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, 
     outcomes = Outcome.objects.standing().filter(
         lesion=OuterRef("image__lesion"), found_on__gte=OuterRef("day")
     )
-    taken = Coalesce("image__taken_at", "created_at")
-    rows = found.annotate(moment=taken, day=TruncDate(taken)).values(
+    rows = found.annotate(moment=_TAKEN, day=TruncDate(_TAKEN)).values(
         "label_set",
         "decision",
         "created_at",
-        month=_MONTH,
-        skin_type=F("patient__skin_type"),
-        sex=F("patient__sex"),
-        age_band=_AgeBand(F("moment"), F("patient__date_of_birth")),
-        site=Coalesce("image__lesion__body_site", models.Value(BodySite.UNKNOWN.value)),
-        version=F("model_version__version"),
+        **_grouped(),
         code=F("prediction__reason_code"),
         top=F("top_label"),
         chance=F("prediction__confidence"),
@@ -304,18 +347,8 @@ def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, 
         ),
     )
     tallies: dict[str, dict[Any, Tally]] = defaultdict(dict)
-    asked = {_mask(names): question for question, names in _QUESTIONS.items()}
-    names = {
-        "columns": ", ".join(_COLUMNS),
-        "sets": ", ".join(f"({', '.join(names)})" for names in _QUESTIONS.values()),
-        "bins": str(BINS),
-    }
-    for mask, *row in _run(_COUNT_TALLIES, rows, **names):
-        question = asked[mask]
-        named = dict(zip(_COLUMNS, row[: len(_COLUMNS)], strict=True))
-        values = tuple(named[name] for name in _QUESTIONS[question])
-        key = values[0] if len(values) == 1 else values or ""
-        tallies[question][key] = Tally(**dict(zip(_TALLY, row[len(_COLUMNS) :], strict=True)))
+    for question, key, counts in _run(_COUNT_TALLIES, rows, _QUESTIONS, bins=str(BINS)):
+        tallies[question][key] = Tally(**dict(zip(_TALLY, counts, strict=True)))
     return tallies
 
 
@@ -328,18 +361,33 @@ def _where_reviewed(rows: models.QuerySet[Review, Any], **conditions: Any) -> Ca
     return _where(rows, review_count__gt=0, **conditions)
 
 
-def _mask(names: tuple[str, ...]) -> int:
-    """Return what PostgreSQL's ``grouping`` gives for rows that are grouped by these columns."""
-    bits = "".join("0" if name in names else "1" for name in _COLUMNS)
-    return int(bits, 2)
-
-
 def _run(
-    statement: str, rows: models.QuerySet[Analysis, Any], **names: str
-) -> list[tuple[Any, ...]]:
-    """Run a statement over the rows of a queryset, whose SQL takes the place of ``{rows}``."""
+    statement: str,
+    rows: models.QuerySet[Analysis, Any],
+    questions: Mapping[str, tuple[str, ...]],
+    **names: str,
+) -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
+    """Run a statement over the rows of a queryset, whose SQL takes the place of ``{rows}``.
+
+    Yields:
+        The question, the value (several as a tuple, none as ""), and what was counted.
+    """
+    columns = tuple(dict.fromkeys(name for asked in questions.values() for name in asked))
+    # What PostgreSQL's ``grouping`` gives for rows that are grouped by some of the columns.
+    masks = {
+        int("".join("0" if name in asked else "1" for name in columns), 2): question
+        for question, asked in questions.items()
+    }
+    names |= {
+        "columns": ", ".join(columns),
+        "sets": ", ".join(f"({', '.join(asked)})" for asked in questions.values()),
+    }
     sql, params = rows.query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(statement.format(rows=sql, **names), params)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found
+        found = cursor.fetchall()
+    for mask, *row in found:
+        question = masks[mask]
+        named = dict(zip(columns, row[: len(columns)], strict=True))
+        values = tuple(named[name] for name in questions[question])
+        yield question, values[0] if len(values) == 1 else values or "", tuple(row[len(columns) :])

@@ -68,6 +68,21 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Times:
+    """Times below each other, one for each row of a plot.
+
+    Attributes:
+        label: above the column.
+        size: seconds of the unit that they are drawn in.
+        values: median and 95th percentile in seconds; None where there is too little to say.
+    """
+
+    label: str
+    size: float
+    values: Sequence[tuple[float, float] | None]
+
+
+@dataclass(frozen=True)
 class Column:
     """Shares below each other, one for each row of a plot.
 
@@ -187,6 +202,42 @@ def compared_rows(
         columns: two, with a share for each row.
         table: the same in figures.
     """
+    ticks = [(0.0, "0"), (0.5, "50"), (1.0, "100")]
+    marks = [
+        (one.label, 1.0, ticks, [(share.value, share.interval) for share in one.shares])
+        for one in columns
+    ]
+    return _rows_of_marks(words, rows, marks, table)
+
+
+def waited_rows(
+    words: Words, rows: Sequence[tuple[str, int]], columns: Sequence[Times], table: Table
+) -> Plot:
+    """Return medians with lines up to the 95th percentile, a row for each part of the images.
+
+    Args:
+        words: of the plot.
+        rows: (name, how many images).
+        columns: two, with times for each row.
+        table: the same in figures.
+    """
+    marks: list[_Marks] = []
+    for one in columns:
+        steps = _steps(max([times[1] / one.size for times in one.values if times] + [0.0]) or 1)
+        ticks = [(step, f"{step:g}") for step in (0.0, steps[-1])]
+        scaled = [
+            (times[0] / one.size, (times[0] / one.size, times[1] / one.size))
+            if times
+            else (None, None)
+            for times in one.values
+        ]
+        marks.append((one.label, steps[-1], ticks, scaled))
+    return _rows_of_marks(words, rows, marks, table)
+
+
+def _rows_of_marks(
+    words: Words, rows: Sequence[tuple[str, int]], columns: Sequence[_Marks], table: Table
+) -> Plot:
     parts: list[str] = []
     lefts, width = (158.0, 254.0), 72.0
     height = 26 + _ROW * len(rows)
@@ -194,24 +245,25 @@ def compared_rows(
         y = 20 + _ROW * (number + 1)
         parts.append(text(0, y, _short(name)))
         parts.append(text(148, y, str(images), anchor="end", class_=SOFT))
-        for left, column in zip(lefts, columns, strict=True):
-            parts += _share_mark(Frame(left, y - _ROW, width, _ROW), column.shares[number])
-    for left, column in zip(lefts, columns, strict=True):
-        ticks = [(0.0, "0"), (0.5, "50"), (1.0, "100")]
-        parts.insert(0, Frame(left, 20, width, height - 20).axes(ticks, []))
-        parts.append(text(left, 12, column.label))
+        for left, (_label, top, _ticks, marks) in zip(lefts, columns, strict=True):
+            frame = Frame(left, y - _ROW, width, _ROW, across=(0, top))
+            parts += _row_mark(frame, *marks[number])
+    for left, (label, top, ticks, _marks) in zip(lefts, columns, strict=True):
+        frame = Frame(left, 20, width, height - 20, across=(0, top))
+        parts.insert(0, frame.axes(ticks, []))
+        parts.append(text(left, 12, label))
     return plot_of(words, height + 18, parts, table)
 
 
-def _share_mark(frame: Frame, share: Share) -> list[str]:
+def _row_mark(frame: Frame, value: float | None, span: tuple[float, float] | None) -> list[str]:
     middle = frame.top + _ROW - 3.5
-    if share.value is None or share.interval is None:
+    if value is None or span is None:
         words = _("too few to say")
         return [text(frame.left + 4, middle + 3.5, words, class_=SOFT, font_size=9.5)]
-    low, high = (frame.at(bound, 0)[0] for bound in share.interval)
+    low, high = (frame.at(bound, 0)[0] for bound in span)
     return [
         line(low, middle, high, middle, class_=MAIN, stroke_width=2),
-        dot(frame.at(share.value, 0)[0], middle, 3.5, class_=MAIN),
+        dot(frame.at(value, 0)[0], middle, 3.5, class_=MAIN),
     ]
 
 
@@ -300,3 +352,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Ticks = Callable[[float], tuple[float, list[tuple[float, str]]]]
+    # A column's label, how far it reaches, its ticks, and of each row a value and its line.
+    _Marks = tuple[
+        str,
+        float,
+        list[tuple[float, str]],
+        Sequence[tuple[float | None, tuple[float, float] | None]],
+    ]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from classifier.selectors.drift import compared, measure_name
-from classifier.selectors.figures.counts import AGE_BANDS
+from classifier.selectors.figures.counts import AGE_BANDS, SKIN_GROUPS
 from classifier.selectors.figures.drawings import MAIN, SECOND, SOFT, Words, plot_of
-from classifier.selectors.figures.words import SKIN_GROUPS, group_name, group_order, question_name
+from classifier.selectors.figures.words import group_name, group_order, question_name
 from mlcore.drift import INPUTS, LEAST_DISTANCE, Shift
 from mlcore.plots.plot import Plot, Table
 from mlcore.plots.svg import WIDTH, Frame, dot, line, tag, text

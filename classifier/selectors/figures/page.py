@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db.models import Count
-from django.db.models.functions import Lower, Trim
 from django.utils.translation import gettext as _
 
-from classifier.choices import Verdict
-from classifier.models import Review
 from classifier.selectors.drift import Drift, drifts_of, measure_name, watched_versions
 from classifier.selectors.figures import charts
-from classifier.selectors.figures.counts import Tally, analyses_of, count, judged
+from classifier.selectors.figures.counts import Tally
 from classifier.selectors.figures.drift_chart import drift, drift_of_groups
-from classifier.selectors.figures.words import SKIN_GROUPS, duration, group_name, group_order
+from classifier.selectors.figures.kept import counted
+from classifier.selectors.figures.words import duration, group_name, group_order
 from classifier.selectors.rates import TOO_FEW, Share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from classifier.models import User
     from classifier.selectors.figures.counts import Counts, Period
     from mlcore.plots.plot import Plot, Table
 
-# Reasons in people's own words that are listed, the most frequent first.
-MOST_REASONS = 10
+Part = TypeVar("Part")
 _QUESTIONS = ("version", "skin_type", "sex", "age_band", "site")
+_WAITED = ("label_set", *_QUESTIONS, "clinic")
+_UNORDERED = {"version", "label_set", "clinic"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,9 @@ class FiguresPage:
         work: plots of volume, waiting and agreement.
         calibration: one plot for each network.
         groups: one plot for each way to part the images.
+        waits: likewise, of how long people waited.
         reasons: why answers were overruled, in people's own words, and how often.
+        moment: when all but the drift was counted.
         drift: one view for each network that answers now.
     """
 
@@ -86,7 +86,9 @@ class FiguresPage:
     work: list[Plot]
     calibration: list[Plot]
     groups: list[Plot]
+    waits: list[Plot]
     reasons: list[tuple[str, int]]
+    moment: datetime
     drift: list[DriftView]
 
     @property
@@ -114,7 +116,8 @@ def figures_page(user: User, period: Period, *, now: datetime) -> FiguresPage:
     Raises:
         PermissionDenied: all clinics together are for superusers only.
     """
-    counts = count(user, period)
+    found = counted(user, period, now=now)
+    counts = found.counts
     views = [_view(one) for one in drifts_of(watched_versions(), until=now, clinic=period.clinic)]
     tally = counts.tally
     return FiguresPage(
@@ -124,10 +127,15 @@ def figures_page(user: User, period: Period, *, now: datetime) -> FiguresPage:
         facts=_facts(counts),
         work=_work(counts),
         calibration=_calibration(counts),
-        groups=[charts.groups(question, _named(question, counts)) for question in _QUESTIONS]
+        groups=[
+            charts.groups(question, _named(question, counts.tallies[question]))
+            for question in _QUESTIONS
+        ]
         if tally.images
         else [],
-        reasons=_written_reasons(user, period),
+        waits=_waits(counts),
+        reasons=found.reasons,
+        moment=found.moment,
         drift=views,
     )
 
@@ -190,55 +198,25 @@ def _calibration(counts: Counts) -> list[Plot]:
     return [charts.reliability(labels, bins) for labels, bins in sorted(networks.items())]
 
 
-def _named(question: str, counts: Counts) -> Mapping[str, Tally]:
+def _named(question: str, found: Mapping[Any, Part]) -> dict[str, Part]:
     """Return the parts of the images by name, in the order in which people expect them."""
-    found = counts.tallies[question]
-    if question == "skin_type":
-        found = _together(found, {key: SKIN_GROUPS.get(key, "unknown") for key in found})
-    if question == "age_band":
-        found = _together(found, {key: key or None for key in found})
 
     def place(key: Any) -> Any:
-        return key if question == "version" else group_order((question, key))
+        return key if question in _UNORDERED else group_order((question, key))
 
     return {group_name(question, key): found[key] for key in sorted(found, key=place)}
 
 
-def _together(found: Mapping[Any, Tally], groups: Mapping[Any, Any]) -> dict[Any, Tally]:
-    parts: dict[Any, list[Tally]] = {}
-    for key, one in found.items():
-        parts.setdefault(groups[key], []).append(one)
-    return {key: _sum(them) for key, them in parts.items()}
-
-
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    them = list(tallies)
-    return Tally(
-        **{name.name: sum(getattr(one, name.name) for one in them) for name in fields(Tally)}
-    )
-
-
-def _written_reasons(user: User, period: Period) -> list[tuple[str, int]]:
-    """Return why answers were overruled, as written.
-
-    Of one clinic only: its members may read these reviews anyway. What somebody wrote may name a
-    patient, so no reason is told beyond the clinic.
-    """
-    if period.clinic is None:
-        return []
-    rows = (
-        Review.objects.filter(
-            verdict=Verdict.OVERRULE,
-            # Older reviews cannot be of these analyses; the newest ones have an index.
-            created_at__gte=period.since,
-            analysis__in=judged(analyses_of(user, period), user),
-        )
-        .order_by()
-        .values(written=Lower(Trim("reason")))
-        .annotate(times=Count("pk"))
-        .order_by("-times", "written")
-    )
-    return [(row["written"], row["times"]) for row in rows[:MOST_REASONS]]
+def _waits(counts: Counts) -> list[Plot]:
+    """Return plots of how long people waited, one for each way to part the images."""
+    plots = []
+    for question in _WAITED:
+        found = counts.waits_by.get(question, {})
+        # What still waits for an answer has no version.
+        told = {key: one for key, one in found.items() if question != "version" or all(key)}
+        if told:
+            plots.append(charts.waiting_groups(question, _named(question, told)))
+    return plots
 
 
 def _view(found: Drift) -> DriftView:

@@ -7,26 +7,17 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from classifier.choices import BodySite, Sex
-from classifier.selectors.figures.counts import AGE_BANDS
+from classifier.choices import BodySite, Modality, Sex
+from classifier.selectors.figures.counts import AGE_BANDS, SKIN_GROUPS
 from classifier.selectors.results import diagnosis_name
+from mlcore.labels import label_set
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-# Fitzpatrick's six types in the three groups that studies report, and nobody's type.
-SKIN_GROUPS = {
-    "I": "I-II",
-    "II": "I-II",
-    "III": "III-IV",
-    "IV": "III-IV",
-    "V": "V-VI",
-    "VI": "V-VI",
-}
-
-
-SKIN_ORDER = ("I-II", "III-IV", "V-VI", "unknown")
+SKIN_ORDER = (*dict.fromkeys(SKIN_GROUPS.values()), "unknown")
 
 
 def group_order(group: tuple[str, Any]) -> tuple[int, int]:
@@ -49,26 +40,32 @@ def question_name(question: str) -> str:
         "age_band": _("Age in years"),
         "site": _("Body site"),
         "version": _("Model version"),
+        "label_set": _("Modality"),
+        "clinic": _("Clinic"),
     }[question]
 
 
 def group_name(question: str, key: Any) -> str:
     """Return what one group of a question is called."""
-    if question == "skin_type":
-        return {"I-II": _("I and II"), "III-IV": _("III and IV"), "V-VI": _("V and VI")}.get(
-            key, _("Unknown")
-        )
-    if question == "sex":
-        return str(Sex(key).label)
-    if question == "site":
-        return str(BodySite(key).label)
-    if question == "version":
-        return " ".join(key)
-    return _age(key)
+    named: dict[str, Callable[[], str]] = {
+        "skin_type": lambda: _skin(key),
+        "sex": lambda: str(Sex(key).label),
+        "age_band": lambda: _age(key),
+        "site": lambda: str(BodySite(key).label),
+        "version": lambda: " ".join(key),
+        "label_set": lambda: str(Modality(label_set(key).modality).label),
+        "clinic": lambda: str(key),
+    }
+    return named[question]()
+
+
+def _skin(group: str) -> str:
+    return {"I-II": _("I and II"), "III-IV": _("III and IV"), "V-VI": _("V and VI")}.get(
+        group, _("Unknown")
+    )
 
 
 def _age(band: int | None) -> str:
-    # 0: born after the picture was taken, so one of the two dates is wrong.
     if not band:
         return _("Unknown")
     first = AGE_BANDS[band - 1]
