@@ -16,6 +16,7 @@ from classifier.choices import ActorKind, Decision, State
 from classifier.models import AuditEvent, Embedding, Prediction
 from classifier.models.embeddings import DIMENSIONS
 from classifier.services import audit
+from classifier.services.disagreements import note_answers
 from classifier.services.faults import try_later
 from classifier.services.moves import Step, move, move_all
 from classifier.services.moves import worker as worker_actor
@@ -121,6 +122,7 @@ def store_together(answers: Sequence[tuple[Analysis, Prediction]], *, worker: st
         steps = [_step(analysis, by_image[analysis.image_id]) for analysis, _ in answers]
         moved = move_all(origin=State.RUNNING, steps=steps, actor=worker_actor(worker))
         if moved:
+            note_answers(answers=[(each, by_image[each.image_id]) for each, _row in answers])
             # What it says stays out: who reads the trail may still have to read the image.
             AuditEvent.objects.bulk_create(
                 AuditEvent(
@@ -204,6 +206,7 @@ def _complete(answer: Answer, worker: str) -> None:
         )
         if done:
             keep_embeddings([answer])
+            note_answers(answers=[(analysis, prediction)])
             # What it says stays out: who reads the trail may still have to read the image.
             audit.record(
                 action="analysis.answered",

@@ -16,7 +16,9 @@ from classifier.selectors.second_readings import (
 from classifier.services import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from classifier.models import Prediction
 
 
 def note_reading(*, reading: Reading) -> None:
@@ -29,8 +31,26 @@ def note_reading(*, reading: Reading) -> None:
     # Two who read at the same moment would each not see the other's; the second waits here.
     Analysis.objects.select_for_update(no_key=True).only("pk").get(pk=analysis.pk)
     mine = Opinion(reading.diagnosis, reading.diagnosis_text)
+    _note(analysis, mine, _others(analysis, reading))
+
+
+def note_answers(*, answers: Iterable[tuple[Analysis, Prediction]]) -> None:
+    """Open disagreements where an answer differs from what people said of a rejected one before.
+
+    Nobody can have read an analysis whose first answer this is: nothing is looked up for those.
+    Call it in the transaction that completes the analyses, which holds their rows.
+
+    Args:
+        answers: analyses as the worker claimed them, each with the result that is stored now.
+    """
+    for analysis, prediction in answers:
+        if analysis.attempts_forgiven and prediction.decision == Decision.ANSWER:
+            _note(analysis, Opinion(prediction.top_label), _people(analysis))
+
+
+def _note(analysis: Analysis, opinion: Opinion, others: Iterable[Opinion]) -> None:
     found = worst_difference(
-        difference_between(mine, other, analysis.label_set) for other in _others(analysis, reading)
+        difference_between(opinion, other, analysis.label_set) for other in others
     )
     if found is None:
         return
@@ -78,16 +98,30 @@ def needs_reason(analysis: Analysis) -> bool:
 
 
 def _others(analysis: Analysis, reading: Reading) -> Sequence[Opinion]:
-    decided = Review.objects.filter(analysis=analysis).exclude(diagnosis="").order_by("number")
-    last = decided.last()
-    if last is not None:
-        return [Opinion(last.diagnosis, last.diagnosis_text)]
-    found = [
-        Opinion(diagnosis, text)
-        for diagnosis, text in Reading.objects.filter(analysis=analysis)
-        .exclude(pk=reading.pk)
-        .values_list("diagnosis", "diagnosis_text")
-    ]
+    decided = _decided(analysis)
+    if decided:
+        return decided
+    found = _read(analysis, reading)
     if analysis.decision == Decision.ANSWER:
         found.append(Opinion(analysis.top_label))
     return found
+
+
+def _people(analysis: Analysis) -> Sequence[Opinion]:
+    return _decided(analysis) or _read(analysis)
+
+
+def _decided(analysis: Analysis) -> list[Opinion]:
+    decided = Review.objects.filter(analysis=analysis).exclude(diagnosis="").order_by("number")
+    last = decided.last()
+    return [Opinion(last.diagnosis, last.diagnosis_text)] if last is not None else []
+
+
+def _read(analysis: Analysis, but: Reading | None = None) -> list[Opinion]:
+    readings = Reading.objects.filter(analysis=analysis)
+    if but is not None:
+        readings = readings.exclude(pk=but.pk)
+    return [
+        Opinion(diagnosis, text)
+        for diagnosis, text in readings.values_list("diagnosis", "diagnosis_text")
+    ]
