@@ -38,6 +38,7 @@ from classifier.services.results import record_answer_viewed
 from classifier.services.reviews import save_review
 from classifier.services.second_readings import request_second_reading
 from mlcore.drawing import draw_dermoscopy
+from mlcore.labels import label_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,19 +61,24 @@ _PATIENTS = (
     ("Ruth Keller", 1944, Sex.FEMALE, SkinType.II),
     ("Jon Aasen", 2001, Sex.MALE, SkinType.I),
     ("Mei Tanaka", 1983, Sex.FEMALE, SkinType.III),
+    ("Leo Brandt", 1970, Sex.MALE, SkinType.II),
 )
 PAST_PATIENTS = len(_PATIENTS)
 _LESIONS_EACH = 3
-# The kinds in turn: what the lesion is, how it is known, and what it could be taken for.
-_KINDS = (
-    ("nevus", OutcomeKind.FOLLOW_UP, "melanoma", "Brown mole"),
-    ("melanoma", OutcomeKind.HISTOPATHOLOGY, "nevus", "Dark patch"),
-    ("seborrheic_keratosis", OutcomeKind.FOLLOW_UP, "nevus", "Waxy spot"),
-    ("nevus", OutcomeKind.HISTOPATHOLOGY, "melanoma", "Uneven mole"),
-    ("basal_cell_carcinoma", OutcomeKind.HISTOPATHOLOGY, "seborrheic_keratosis", "Shiny bump"),
-    ("vascular_lesion", OutcomeKind.FOLLOW_UP, "melanoma", "Red spot"),
-    ("nevus", OutcomeKind.FOLLOW_UP, "seborrheic_keratosis", "Small mole"),
+# What is drawn in turn, and what the team calls it.
+_DRAWN = (
+    ("nevus", "Brown mole"),
+    ("melanoma", "Dark patch"),
+    ("vascular_lesion", "Red spot"),
+    ("dermatofibroma", "Firm bump"),
+    ("seborrheic_keratosis", "Waxy spot"),
+    ("vascular_lesion", "Red dot"),
+    ("squamous_cell_carcinoma", "Scaly patch"),
+    ("nevus", "Small mole"),
 )
+# What else it could be taken for.
+_ALIKE = {"nevus": "melanoma", "melanoma": "nevus", "vascular_lesion": "nevus"}
+_ELSE = "seborrheic_keratosis"
 _SITES = (
     BodySite.BACK,
     BodySite.FOREARM,
@@ -92,8 +98,9 @@ _REASONS = (
 _DIFFERS = 4
 # The administrator asks the clinician for a second reading of another.
 _ASKED = 9
-# Every so often the clinician takes a lesion for something else and stays with it.
-_SLIP_EVERY = 8
+# Every so often the clinician differs from the network and stays with it, which is right every
+# other time; and every so often they change their mind when they see the answer.
+_OVERRULES_EVERY, _CHANGES_MIND_EVERY = 6, 9
 # Smaller than a dermatoscope's: half a minute of drawing would be felt.
 _SIZE = (480, 360)
 _FIRST_SEED = 4000
@@ -166,7 +173,7 @@ def _seed_patient(clinic: Clinic, clinician: User, index: int) -> int:
         skin_type=skin_type,
     )
     for case in range(index * _LESIONS_EACH, (index + 1) * _LESIONS_EACH):
-        kind, _known, _alike, words = _KINDS[case % len(_KINDS)]
+        kind, words = _DRAWN[case % len(_DRAWN)]
         site = _SITES[case % len(_SITES)]
         label = f"{words} {case + 1}"
         lesion = add_lesion(patient=patient, by=clinician, label=label, body_site=site)
@@ -228,50 +235,60 @@ def _await_answers(clinic: Clinic, deadline: float) -> None:
 
 def _work_on(case: _Case, clinician: User, colleague: User) -> bool:
     """Read and decide a case; all of it, or nothing where somebody else has begun meanwhile."""
-    kind, _known, alike, _words = _KINDS[case.number % len(_KINDS)]
-    analysis = case.analysis
+    analysis, seen = case.analysis, _seen_in(case)
     try:
         with transaction.atomic():
             if case.number == _ASKED:
-                save_reading(analysis=analysis, by=colleague, diagnosis=kind)
+                save_reading(analysis=analysis, by=colleague, diagnosis=seen)
                 request_second_reading(analysis=analysis, by=colleague, asked=clinician)
             elif case.number == _DIFFERS:
-                save_reading(analysis=analysis, by=clinician, diagnosis=kind)
+                save_reading(analysis=analysis, by=clinician, diagnosis=seen)
                 request_second_reading(analysis=analysis, by=clinician, asked=colleague)
-                save_reading(analysis=analysis, by=colleague, diagnosis=alike)
+                other = "nevus" if seen == "melanoma" else "melanoma"
+                save_reading(analysis=analysis, by=colleague, diagnosis=other)
             else:
-                slip = case.number % _SLIP_EVERY == _SLIP_EVERY - 1
-                _decide(case, clinician, alike if slip else kind)
+                _decide(case, clinician, seen)
     except RuleError:
         return False
     return True
 
 
-def _decide(case: _Case, clinician: User, diagnosis: str) -> None:
+def _seen_in(case: _Case) -> str:
+    """Return what a picture shows: a drawing has no diagnosis, so it is what the network sees."""
+    if case.analysis.decision == Decision.ANSWER:
+        return case.analysis.top_label
+    return _DRAWN[case.number % len(_DRAWN)][0]
+
+
+def _decide(case: _Case, clinician: User, seen: str) -> None:
     """Read a picture, look at the answer, review it, and record what the lesion was."""
-    kind, known, _alike, _words = _KINDS[case.number % len(_KINDS)]
-    analysis = case.analysis
-    save_reading(analysis=analysis, by=clinician, diagnosis=diagnosis)
+    analysis, turn = case.analysis, case.number + 1
+    alike = _ALIKE.get(seen, _ELSE)
+    overrules = turn % _OVERRULES_EVERY == 0
+    first = alike if overrules or turn % _CHANGES_MIND_EVERY == 0 else seen
+    final = alike if overrules else seen
+    save_reading(analysis=analysis, by=clinician, diagnosis=first)
     record_answer_viewed(analysis=analysis, by=clinician)
-    agrees = analysis.decision != Decision.ANSWER or analysis.top_label == diagnosis
+    agrees = analysis.decision != Decision.ANSWER or analysis.top_label == final
     save_review(
         analysis=analysis,
         by=clinician,
         verdict=Verdict.AGREE if agrees else Verdict.OVERRULE,
         expected_number=0,
-        diagnosis=diagnosis,
-        reason="" if agrees else _REASONS[case.number % len(_REASONS)],
+        diagnosis=final,
+        reason="" if agrees else _REASONS[turn % len(_REASONS)],
     )
     lesion = analysis.image.lesion
     if lesion is None:
         return
-    histology = known == OutcomeKind.HISTOPATHOLOGY
+    was = final if turn % (2 * _OVERRULES_EVERY) == 0 else seen
+    excised = label_set(analysis.label_set).label(was).malignant or overrules
     record_outcome(
         lesion=lesion,
         by=clinician,
-        kind=known,
-        diagnosis=kind,
+        kind=OutcomeKind.HISTOPATHOLOGY if excised else OutcomeKind.FOLLOW_UP,
+        diagnosis=was,
         found_on=timezone.localdate(),
         expected_number=0,
-        reference=f"H-{case.number + 1:04}" if histology else "",
+        reference=f"H-{turn:04}" if excised else "",
     )
