@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
 from classifier.choices import Decision, Modality, ReviewState, State, Verdict
 from classifier.models import Analysis, Image, Prediction, Reading, Review
+from classifier.selectors.figures import Period
 from mlcore.labels import label_set
 from tests import factories
 from tests.web.answered import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from classifier.models import Lesion, ModelVersion, Patient, User
+    from classifier.models import Clinic, Lesion, ModelVersion, Patient, User
+    from tests.conftest import Cast
 
 _numbers = itertools.count(1)
 
@@ -67,6 +68,21 @@ class Case:
     lesion: Lesion | None = None
     version: ModelVersion | None = None
     bare: bool = False
+
+
+AUGUST = datetime(2026, 8, 10, 9, tzinfo=UTC)
+SEPTEMBER = datetime(2026, 9, 20, 9, tzinfo=UTC)
+
+
+def autumn(clinic: Clinic | None) -> Period:
+    """Return a period that both moments lie in."""
+    return Period(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC), clinic)
+
+
+def cases(cast: Cast, number: int, **facts: Any) -> list[Case]:
+    """Return cases of the first clinic in August, unless told otherwise."""
+    patient = facts.pop("patient", cast.patient)
+    return [Case(patient, cast.owner, **{"at": AUGUST} | facts) for _number in range(number)]
 
 
 def store(cases: Sequence[Case]) -> list[Analysis]:
