@@ -151,6 +151,7 @@ class Supervisor:
     members: list[Member] = field(default_factory=list)
     _lock: IO[str] | None = None
     _listener: socket.socket | None = None
+    _past: subprocess.Popen[bytes] | None = None
     _ending: bool = False
 
     def run(self) -> int:
@@ -260,7 +261,8 @@ class Supervisor:
         """Give the demo clinic a past, once, beside everything else: nobody waits for it."""
         if self.patients and not (self.folder / "demo.past").exists():
             command = [sys.executable, "-m", "skinapp.runtime.past"]
-            start(command, environment=environment, folder=ROOT, log=self._log("past"))
+            log = self._log("past")
+            self._past = start(command, environment=environment, folder=ROOT, log=log)
 
     def demo_password(self) -> str:
         """Return the demo accounts' password, drawn once for this installation."""
@@ -346,6 +348,8 @@ class Supervisor:
         application = [
             process for name, process in running.items() if name not in ("postgres", "valkey")
         ]
+        if self._past is not None:
+            application.append(self._past)
         for process in application:
             tell(process, signal.SIGTERM)
         if self._listener is not None:
