@@ -145,6 +145,7 @@ def result_of(analysis: Analysis, token: ApiToken) -> ResultOut:
         answer=told_answer(page.answer) if page.answer else None,
         readings=[told_reading(row, analysis.label_set) for row in page.readings],
         reviews=[told_review(row, analysis.label_set) for row in page.reviews],
+        seen=page.mark if page.answer else None,
         note=_note(hidden=page.hidden),
     )
 

@@ -269,7 +269,8 @@ class ReviewOut(Schema):
 class ResultOut(Schema):
     """Everything on record about an analysis, as far as the token's owner may see it.
 
-    While ``hidden``, there is an answer and ``answer`` is null: save a reading first.
+    While ``hidden``, there is an answer and ``answer`` is null: save a reading first. ``seen`` goes
+    back with the review that answers to it; null while there is nothing to review.
     """
 
     analysis: AnalysisOut
@@ -277,6 +278,7 @@ class ResultOut(Schema):
     answer: AnswerOut | None
     readings: list[ReadingOut]
     reviews: list[ReviewOut]
+    seen: str | None
     note: str
 
 
@@ -288,10 +290,15 @@ class ReadingIn(Sent):
 
 
 class ReviewIn(Sent):
-    """The owner's verdict. ``expected_number`` is the ``review_count`` that they saw."""
+    """The owner's verdict. ``expected_number`` is the ``review_count`` that they saw.
+
+    ``seen`` is the result's, as they saw it: where somebody read the image since, or there is
+    another answer, the review is refused with 409.
+    """
 
     verdict: Verdict
     expected_number: StrictInt = Field(ge=0, le=2_147_483_646)
+    seen: Text | None = Field(None, max_length=80)
     diagnosis: Text = Field("", max_length=40)
     diagnosis_text: Text = Field("", max_length=200)
     reason: Text = Field("", max_length=500)

@@ -127,6 +127,11 @@ class ResultPage:
         return self.can_write and self.answer is not None
 
     @property
+    def mark(self) -> str:
+        """What a review from this page answers to; only of use where the answer is shown."""
+        return mark_of(self.analysis, len(self.readings))
+
+    @property
     def has_result(self) -> bool:
         """Whether the network has answered."""
         return self.analysis.state in {State.SUCCEEDED, State.REJECTED}
@@ -147,6 +152,15 @@ def diagnosis_name(key: str, text: str, label_set_key: str) -> str:
         return text
     names = {label.key: label_name(label) for label in label_set(label_set_key).labels}
     return names.get(key, key)
+
+
+def mark_of(analysis: Analysis, readings: int) -> str:
+    """Return a mark of what a review answers to: which result, and after how many readings.
+
+    The page gives it out and the review brings it back, so that nobody decides about an answer or
+    an opinion that was not there when they looked.
+    """
+    return f"{analysis.prediction_id}-{readings}"
 
 
 def latest_analysis(image: Image) -> Analysis | None:

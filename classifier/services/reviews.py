@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from classifier.choices import Decision, ReviewState, State, Verdict
 from classifier.models import OTHER_DIAGNOSIS, Analysis, Review
+from classifier.selectors.results import mark_of
 from classifier.services import audit, disagreements
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.readings import check_diagnosis
@@ -29,6 +30,7 @@ def save_review(  # noqa: PLR0913 - one form's fields
     by: User,
     verdict: str,
     expected_number: int,
+    seen: str | None = None,
     diagnosis: str = "",
     diagnosis_text: str = "",
     reason: str = "",
@@ -41,6 +43,8 @@ def save_review(  # noqa: PLR0913 - one form's fields
         by: the reviewer, who may see the answer.
         verdict: agree, overrule or defer.
         expected_number: how many reviews there were when the form was made.
+        seen: the mark of what the form's page showed (see :func:`mark_of`); None where the caller
+            looked at nothing that could have changed.
         diagnosis: the final one; needed to overrule, and to agree that the network cannot say.
         diagnosis_text: written out where the diagnosis is "other".
         reason: needed to overrule, and to settle what readers disagree about.
@@ -48,7 +52,8 @@ def save_review(  # noqa: PLR0913 - one form's fields
 
     Raises:
         RuleError: the answer is hidden from this person, or a needed field is missing.
-        ConflictError: somebody reviewed meanwhile; nothing was saved.
+        ConflictError: somebody reviewed or read meanwhile, or there is another answer; nothing
+            was saved.
     """
     prediction = analysis.prediction
     if prediction is None or analysis.state not in {State.SUCCEEDED, State.REJECTED}:
@@ -57,8 +62,6 @@ def save_review(  # noqa: PLR0913 - one form's fields
         raise RuleError(_("Save your own reading first."))
     choice = Verdict(verdict)
     diagnosis = _final_diagnosis(analysis, choice, diagnosis, diagnosis_text, reason)
-    if diagnosis and not reason.strip() and disagreements.needs_reason(analysis):
-        raise RuleError(_("The readers differ. Say why you decide so."))
     with transaction.atomic():
         claimed = Analysis.objects.filter(
             pk=analysis.pk,
@@ -72,6 +75,11 @@ def save_review(  # noqa: PLR0913 - one form's fields
         )
         if not claimed:
             raise ConflictError(_("Somebody reviewed this analysis while you were writing."))
+        # The row is held from here on: who saves a reading waits for it.
+        if seen is not None and seen != mark_of(analysis, analysis.readings.count()):
+            raise ConflictError(_("The analysis has moved on meanwhile. Look again."))
+        if diagnosis and not reason.strip() and disagreements.needs_reason(analysis):
+            raise RuleError(_("The readers differ. Say why you decide so."))
         review = Review.objects.create(
             clinic_id=analysis.clinic_id,
             analysis=analysis,

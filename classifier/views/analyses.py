@@ -80,6 +80,7 @@ def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> di
             must_say_why=second.readers_differ,
             initial={
                 "expected_number": analysis.review_count,
+                "seen": page.mark,
                 "diagnosis": own.diagnosis if own else "",
                 "diagnosis_text": own.diagnosis_text if own else "",
             },

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from classifier.forms.reviews import ReadingForm, ReviewForm
+from classifier.selectors.results import mark_of
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
@@ -65,6 +66,7 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             # on record.
             again = request.POST.copy()
             again["expected_number"] = str(analysis.review_count)
+            again["seen"] = mark_of(analysis, analysis.readings.count())
             form = ReviewForm(again, analysis=analysis)
             if not faster:
                 form.add_error(None, _("The analysis has moved on meanwhile. Look again."))

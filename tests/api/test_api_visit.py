@@ -222,6 +222,9 @@ def test_reviews_follow_the_pages_rules(cast: Cast) -> None:
     program = program_of(cast.owner, cast.clinic)
     address = f"/analyses/{analysis.pk}/reviews"
     overrule = {"verdict": "overrule", "expected_number": 0, "diagnosis": "nevus"}
+    overrule["seen"] = told(program.get(f"/analyses/{analysis.pk}/result"))["seen"]
+    late = program.post(address, overrule | {"reason": "Typical net", "seen": "another-0"})
+    assert "moved on" in told(late, 409)["detail"]
     assert "why" in told(program.post(address, overrule), 422)["detail"]
     review = told(program.post(address, overrule | {"reason": "Typical net"}), 201)
     assert (review["number"], review["diagnosis_name"]) == (1, "Nevus")

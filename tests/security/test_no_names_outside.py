@@ -80,7 +80,12 @@ def test_a_whole_visit_leaves_the_name_on_the_pages_only(
     follow(reverse("reading_create", args=[answered.pk]), {"diagnosis": "nevus"})
     follow(
         reverse("review_create", args=[answered.pk]),
-        {"verdict": "defer", "notes": NOTE, "expected_number": "0"},
+        {
+            "verdict": "defer",
+            "notes": NOTE,
+            "expected_number": "0",
+            "seen": client.get(answered.get_absolute_url()).context["page"].mark,
+        },
     )
     for address in (
         "/",

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from classifier.choices import Decision, ReviewState, State, Verdict
 from classifier.models import OTHER_DIAGNOSIS, Analysis, AuditEvent, Review
+from classifier.selectors.results import mark_of
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
@@ -33,7 +34,9 @@ def analysis(cast: Cast) -> Analysis:
 
 def send(cast: Cast, user: User, analysis: Analysis, **facts: Any) -> Any:
     """Send the review form."""
-    form = {"expected_number": str(analysis.review_count)} | facts
+    analysis = Analysis.objects.get(pk=analysis.pk)
+    seen = mark_of(analysis, analysis.readings.count())
+    form = {"expected_number": str(analysis.review_count), "seen": seen} | facts
     return cast.client_of(user).post(reverse("review_create", args=[analysis.pk]), form)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import reverse
 
+from classifier.choices import Decision
 from classifier.models import Analysis, Disagreement, ReadingRequest
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
@@ -77,7 +78,8 @@ def test_a_colleague_is_asked_reads_and_the_disagreement_is_settled(
     mine = text_of(cast.client_of(cast.owner).get(LIST + "?tab=mine"))
     assert f"read by {cast.colleague}" in mine
 
-    verdict = {"verdict": "agree", "expected_number": "1"}
+    seen = colleague.get(decided.get_absolute_url()).context["page"].mark
+    verdict = {"verdict": "agree", "expected_number": "1", "seen": seen}
     refused = post(cast, cast.colleague, "review_create", decided.pk, **verdict)
     assert refused.status_code == 422
     assert "The readers differ. Say why you decide so." in text_of(refused)
@@ -179,3 +181,38 @@ def test_without_a_clinic_the_list_says_what_to_do(cast: Cast) -> None:
     assert page.status_code == 200
     for tab in ("asked", "mine", "differ", "nonsense"):
         assert cast.client_of(cast.owner).get(f"{LIST}?tab={tab}").status_code == 200
+
+
+def test_a_form_from_before_another_reading_settles_nothing(cast: Cast) -> None:
+    cast.clinic.blinded_first = False
+    cast.clinic.save()
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner, top="nevus")
+    client = cast.client_of(cast.owner)
+    opened = client.get(analysis.get_absolute_url()).context["review_form"].initial
+    form = {"verdict": "agree"} | {
+        name: str(opened[name]) for name in ("expected_number", "seen") if name in opened
+    }
+    request_second_reading(analysis=analysis, by=cast.owner, asked=cast.colleague)
+    save_reading(analysis=analysis, by=cast.colleague, diagnosis="melanoma")
+    late = post(cast, cast.owner, "review_create", analysis.pk, **form)
+    assert late.status_code == 409
+    told = text_of(late)
+    assert "The analysis has moved on meanwhile" in told
+    assert str(cast.colleague) in told
+    assert Disagreement.objects.get().settled_by is None
+    # Sent again from that page, it answers to what is on record now.
+    again = form | {"seen": late.context["review_form"]["seen"].value()}
+    assert post(cast, cast.owner, "review_create", analysis.pk, **again).status_code == 302
+    assert Disagreement.objects.get().settled_by is not None
+
+
+def test_a_form_from_before_another_answer_reviews_nothing(cast: Cast) -> None:
+    image = make.bare_image(cast.patient, cast.owner)
+    analysis = make.answered(image, cast.owner, decision=Decision.REJECTED)
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
+    client = cast.client_of(cast.owner)
+    seen = client.get(analysis.get_absolute_url()).context["review_form"].initial["seen"]
+    other = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    Analysis.objects.filter(pk=analysis.pk).update(prediction=other.prediction)
+    form = {"verdict": "agree", "diagnosis": "nevus", "expected_number": "0", "seen": seen}
+    assert post(cast, cast.owner, "review_create", analysis.pk, **form).status_code == 409
