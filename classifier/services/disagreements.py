@@ -25,13 +25,13 @@ def note_reading(*, reading: Reading) -> None:
     """Open a disagreement where a reading that was just saved differs from what is on record.
 
     It is compared with the last decision if there is one, else with the network's first label and
-    with every other reading. Call it in the transaction that saves the reading.
+    with every other reading; with nothing if its reader decided last, for nobody disagrees with
+    themself. Call it in the transaction that saves the reading.
     """
     analysis = reading.analysis
     # Two who read at the same moment would each not see the other's; the second waits here.
     Analysis.objects.select_for_update(no_key=True).only("pk").get(pk=analysis.pk)
-    mine = Opinion(reading.diagnosis, reading.diagnosis_text)
-    _note(analysis, mine, _others(analysis, reading))
+    _note(analysis, _opinion_of(reading), _others(analysis, reading))
 
 
 def note_answers(*, answers: Iterable[tuple[Analysis, Prediction]]) -> None:
@@ -98,9 +98,9 @@ def needs_reason(analysis: Analysis) -> bool:
 
 
 def _others(analysis: Analysis, reading: Reading) -> Sequence[Opinion]:
-    decided = _decided(analysis)
-    if decided:
-        return decided
+    last = _last_decision(analysis)
+    if last is not None:
+        return [] if last.reviewer_id == reading.reader_id else [_opinion_of(last)]
     found = _read(analysis, reading)
     if analysis.decision == Decision.ANSWER:
         found.append(Opinion(analysis.top_label))
@@ -108,13 +108,17 @@ def _others(analysis: Analysis, reading: Reading) -> Sequence[Opinion]:
 
 
 def _people(analysis: Analysis) -> Sequence[Opinion]:
-    return _decided(analysis) or _read(analysis)
+    last = _last_decision(analysis)
+    return _read(analysis) if last is None else [_opinion_of(last)]
 
 
-def _decided(analysis: Analysis) -> list[Opinion]:
-    decided = Review.objects.filter(analysis=analysis).exclude(diagnosis="").order_by("number")
-    last = decided.last()
-    return [Opinion(last.diagnosis, last.diagnosis_text)] if last is not None else []
+def _last_decision(analysis: Analysis) -> Review | None:
+    decided = Review.objects.filter(analysis=analysis).exclude(diagnosis="")
+    return decided.order_by("number").last()
+
+
+def _opinion_of(said: Review | Reading) -> Opinion:
+    return Opinion(said.diagnosis, said.diagnosis_text)
 
 
 def _read(analysis: Analysis, but: Reading | None = None) -> list[Opinion]:

@@ -256,3 +256,24 @@ def test_nobody_is_asked_who_left_the_clinic(cast: Cast, read: Analysis) -> None
     request_second_reading(analysis=read, by=cast.owner, asked=cast.colleague)
     Membership.objects.filter(user=cast.colleague).update(role=Role.READ_ONLY)
     assert not requests_asking(cast.colleague).rows
+
+
+@pytest.mark.parametrize(("network", "decided"), [("melanoma", "nevus"), ("nevus", "melanoma")])
+def test_nobody_disagrees_with_themself(cast: Cast, network: str, decided: str) -> None:
+    cast.clinic.blinded_first = False
+    cast.clinic.save()
+    image = make.bare_image(cast.patient, cast.owner)
+    analysis = make.answered(image, cast.owner, top=network)
+    save_review(
+        analysis=analysis,
+        by=cast.owner,
+        verdict="overrule",
+        expected_number=0,
+        diagnosis=decided,
+        reason="Regular network.",
+    )
+    save_reading(analysis=analysis, by=cast.owner, diagnosis=network)
+    assert not Disagreement.objects.exists()
+    # A colleague's reading is held against the decision as ever.
+    save_reading(analysis=analysis, by=cast.colleague, diagnosis=network)
+    assert Disagreement.objects.exists()
