@@ -21,7 +21,7 @@ class ReadingRequest(models.Model):
     """A colleague is asked to read an image without knowing what anybody thinks of it.
 
     While it is open, ``AnalysisQuerySet.revealed_to`` hides the network's answer and all opinions
-    from whoever is asked. Their blinded reading closes it; so does whoever asked, by withdrawing.
+    from whoever is asked. Their reading closes it; so does whoever asked, by withdrawing.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

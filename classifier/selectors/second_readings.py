@@ -7,7 +7,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import Prefetch
+from django.db.models import (
+    BooleanField,
+    CharField,
+    Exists,
+    ExpressionWrapper,
+    OuterRef,
+    Prefetch,
+    Q,
+)
+from django.db.models.functions import Cast
 
 from classifier.choices import Decision, Difference
 from classifier.models import (
@@ -72,23 +81,32 @@ def possible_readers(analysis: Analysis, by: User) -> QuerySet[User]:
     Clinicians of the clinic, not ``by``, who neither read the image nor reviewed its answer, and
     were never shown it.
     """
+    readers = _unspoilt(analysis.clinic_id, analysis.pk).exclude(pk=by.pk)
+    return readers.order_by("last_name", "first_name", "email")
+
+
+def _unspoilt(clinic: Any, analysis: Any) -> QuerySet[User]:
+    """Return the clinic's clinicians who do not know what is thought of the analysis.
+
+    Args:
+        clinic: its key, or where a query finds it.
+        analysis: likewise, for a query one further in.
+    """
     seen = AuditEvent.objects.filter(
         subject_type="analysis",
-        subject_id=str(analysis.pk),
+        subject_id=Cast(analysis, CharField()),
         action=ANSWER_VIEWED,
         actor__isnull=False,
     )
     return (
         User.objects.filter(
             is_active=True,
-            memberships__clinic=analysis.clinic_id,
+            memberships__clinic=clinic,
             memberships__role__in=WRITING_ROLES,
         )
-        .exclude(pk=by.pk)
         .exclude(pk__in=Reading.objects.filter(analysis=analysis).values("reader"))
         .exclude(pk__in=Review.objects.filter(analysis=analysis).values("reviewer"))
         .exclude(pk__in=seen.values("actor"))
-        .order_by("last_name", "first_name", "email")
     )
 
 
@@ -115,8 +133,23 @@ def requests_asking(user: User, *, cursor: str = "") -> KeysetPage[ReadingReques
 
 
 def requests_made(user: User, *, cursor: str = "") -> KeysetPage[ReadingRequest]:
-    """Return a page of what the person asked colleagues to read, newest first."""
-    mine = ReadingRequest.objects.visible_to(user).filter(requested_by=user)
+    """Return a page of what the person asked colleagues to read, newest first.
+
+    Each row tells whether whoever is asked can still read it blinded (``can_be_answered``): they
+    may have lost their role or their account, or have been shown the answer at that moment.
+    """
+    readers = _unspoilt(OuterRef("clinic"), OuterRef(OuterRef("analysis")))
+    somebody = Q(asked__isnull=True) & Exists(readers.exclude(pk=OuterRef("requested_by")))
+    mine = (
+        ReadingRequest.objects.visible_to(user)
+        .filter(requested_by=user)
+        .annotate(
+            can_be_answered=ExpressionWrapper(
+                somebody | Exists(readers.filter(pk=OuterRef("asked"))),
+                output_field=BooleanField(),
+            )
+        )
+    )
     return paginate(
         _with_analyses(mine).select_related("reading__reader", "asked"),
         order=("-created_at", "-id"),

@@ -126,13 +126,16 @@ def answer_request(*, reading: Reading, request: ReadingRequest | None) -> bool:
     """Close the request that a reading answers; call it in the transaction that saves the reading.
 
     Args:
-        reading: just saved. One that is not blinded answers no request: it stays open.
+        reading: just saved. One that is not blinded answers only a request that asks its reader by
+            name, who cannot do better any more; one that asks anybody stays open.
         request: the request that asked its reader at that moment, or None.
 
     Returns:
         Whether the request is answered by it.
     """
-    if request is None or not reading.blinded:
+    if request is None:
+        return False
+    if not reading.blinded and request.asked_id != reading.reader_id:
         return False
     answered = ReadingRequest.objects.open().filter(pk=request.pk).update(reading=reading)
     if answered:

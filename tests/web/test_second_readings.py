@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.db import InternalError, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from classifier.choices import Decision, Difference, Role
@@ -26,6 +27,7 @@ from classifier.services.reviews import save_review
 from classifier.services.second_readings import request_second_reading, withdraw_request
 from tests import factories
 from tests.web import answered as make
+from tests.web.answers import text_of
 
 if TYPE_CHECKING:
     from classifier.models import User
@@ -118,6 +120,37 @@ def test_a_reading_that_is_not_blinded_answers_no_request(cast: Cast, read: Anal
     assert save_reading(analysis=read, by=cast.administrator, diagnosis="nevus").blinded
     request.refresh_from_db()
     assert not request.is_open
+
+
+def test_a_colleague_asked_by_name_answers_though_they_had_seen_it(
+    cast: Cast, read: Analysis
+) -> None:
+    agree(read, cast.owner)
+    request = request_second_reading(analysis=read, by=cast.owner, asked=cast.colleague)
+    # Shown in the moment in which they were asked.
+    record_answer_viewed(analysis=read, by=cast.colleague)
+    assert not requests_made(cast.owner).rows[0].can_be_answered
+    assert not save_reading(analysis=read, by=cast.colleague, diagnosis="nevus").blinded
+    request.refresh_from_db()
+    assert not request.is_open
+    # Now somebody else can be asked.
+    request_second_reading(analysis=read, by=cast.owner, asked=cast.administrator)
+
+
+@pytest.mark.parametrize("left", ["role", "deactivated", "nobody left"])
+def test_who_asked_is_told_that_nobody_can_answer_any_more(
+    cast: Cast, read: Analysis, left: str
+) -> None:
+    asked = None if left == "nobody left" else cast.colleague
+    request_second_reading(analysis=read, by=cast.owner, asked=asked)
+    client = cast.client_of(cast.owner)
+    sentence = "can no longer be answered blinded"
+    assert sentence not in text_of(client.get(reverse("second_reading_list") + "?tab=mine"))
+    if left == "deactivated":
+        type(cast.colleague).objects.filter(pk=cast.colleague.pk).update(is_active=False)
+    else:
+        Membership.objects.exclude(user=cast.owner).update(role=Role.READ_ONLY)
+    assert sentence in text_of(client.get(reverse("second_reading_list") + "?tab=mine"))
 
 
 def test_who_cannot_be_asked(cast: Cast, read: Analysis) -> None:
