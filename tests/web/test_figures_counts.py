@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from classifier.choices import Behaviour, BodySite, Decision, Modality, OutcomeKind, Sex, SkinType
+from classifier.choices import (
+    Behaviour,
+    BodySite,
+    Decision,
+    Modality,
+    OutcomeKind,
+    ReviewState,
+    Sex,
+    SkinType,
+    State,
+)
 from classifier.models import Lesion, Outcome
 from classifier.selectors.figures import Period, figures_page
 from classifier.selectors.figures.counts import Counts, Tally, Waits, count
@@ -154,6 +164,20 @@ def test_the_last_decision_counts_and_a_deferral_is_none(cast: Cast) -> None:
     cast.clinic.blinded_first = False
     cast.clinic.save()
     assert (counted(cast).tally.decided, counted(cast).tally.agreed) == (1, 1)
+
+
+def test_a_review_counts_for_the_result_that_it_was_of(cast: Cast) -> None:
+    """What was tried again has an answer that nobody has reviewed yet."""
+    again, second = store([*cases(cast, 1, final="melanoma"), *cases(cast, 1)])
+    again.prediction, again.review_state = second.prediction, ReviewState.PENDING
+    again.save()
+    cast.clinic.blinded_first = False
+    cast.clinic.save()
+    found = counted(cast)
+    assert (found.tally.answers, found.tally.decided) == (2, 0)
+    assert found.all_waits.reviewed == 0
+    page = figures_page(cast.owner, autumn(cast.clinic), now=SEPTEMBER)
+    assert page.reasons == []
 
 
 def test_an_outcome_found_afterwards_proves_an_answer(cast: Cast) -> None:

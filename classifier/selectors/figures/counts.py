@@ -297,7 +297,7 @@ def _grouped() -> dict[str, Any]:
 def _waits(
     found: models.QuerySet[Analysis, Analysis], *, by_clinic: bool
 ) -> dict[str, dict[Any, Waits]]:
-    reviews = Review.objects.filter(analysis=OuterRef("pk")).order_by("number")
+    reviews = _reviews().order_by("number")
     rows = found.annotate(moment=_TAKEN).values(
         "label_set",
         "state",
@@ -322,7 +322,7 @@ def _waits(
 
 
 def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, Tally]]:
-    reviews = Review.objects.filter(analysis=OuterRef("pk"))
+    reviews = _reviews()
     finals = reviews.exclude(verdict=Verdict.DEFER).order_by("-number")
     readings = Reading.objects.filter(analysis=OuterRef("pk"), blinded=True)
     # What was known before the picture was taken says nothing of how the network did.
@@ -350,6 +350,11 @@ def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, 
     for question, key, counts in _run(_COUNT_TALLIES, rows, _QUESTIONS, bins=str(BINS)):
         tallies[question][key] = Tally(**dict(zip(_TALLY, counts, strict=True)))
     return tallies
+
+
+def _reviews() -> models.QuerySet[Review, Review]:
+    """Return the reviews of an analysis's result; what was let go by another try had its own."""
+    return Review.objects.filter(analysis=OuterRef("pk"), prediction=OuterRef("prediction"))
 
 
 def _where(rows: models.QuerySet[Any, Any], **conditions: Any) -> Case:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db.models import Count
+from django.db.models import Count, F
 from django.db.models.functions import Lower, Trim
 
 from classifier.choices import Verdict
@@ -143,6 +143,8 @@ def _reasons(period: Period, rows: QuerySet[Analysis, Analysis]) -> list[tuple[s
             # Older reviews cannot be of these analyses; the newest ones have an index.
             created_at__gte=period.since,
             analysis__in=judged(rows),
+            # Not of a result that was let go by another try.
+            prediction=F("analysis__prediction"),
         )
         .order_by()
         .values(written=Lower(Trim("reason")))
