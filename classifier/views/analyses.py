@@ -60,17 +60,19 @@ def all_of_page() -> Any:
 @require_safe
 def analysis_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Show an analysis as far as the person may see it."""
-    user = person(request)
-    analysis = visible_or_404(all_of_page(), user, pk)
-    context = detail_context(request, analysis)
-    if context["page"].answer is not None:
-        record_answer_viewed(analysis=analysis, by=user)
-    return render(request, "analyses/detail.html", context)
+    analysis = visible_or_404(all_of_page(), person(request), pk)
+    return render(request, "analyses/detail.html", detail_context(request, analysis))
 
 
 def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> dict[str, Any]:
-    """Return everything the result page shows; ``forms`` replace the fresh ones."""
+    """Return everything the result page shows; ``forms`` replace the fresh ones.
+
+    Where that is the answer, it is recorded that the person saw it: a page that comes back with
+    what is wrong in a form shows it as well as a fresh one.
+    """
     page = result_page(analysis, person(request))
+    if page.answer is not None:
+        record_answer_viewed(analysis=analysis, by=person(request))
     own = page.reading
     second = second_opinion(page, person(request))
     fresh: dict[str, Any] = {

@@ -20,6 +20,7 @@ from classifier.selectors.second_readings import (
     requests_made,
 )
 from classifier.services.errors import RuleError
+from classifier.services.results import record_answers_viewed
 from classifier.services.second_readings import request_second_reading, withdraw_request
 from classifier.views.access import person, writable_or_403
 from classifier.views.analyses import all_of_page, detail_context
@@ -46,7 +47,10 @@ def second_reading_list(request: HttpRequest) -> HttpResponse:
         "differ_count": count_disagreements(user),
     }
     if tab == "differ":
-        context["page"], context["lines"] = disagreement_queue(user, cursor=cursor)
+        context["page"], lines = disagreement_queue(user, cursor=cursor)
+        # The lines tell the network's answer and what everybody thinks of it.
+        record_answers_viewed(analyses=[line.row.analysis for line in lines], by=user)
+        context["lines"] = lines
     else:
         look = requests_made if tab == "mine" else requests_asking
         context["page"] = look(user, cursor=cursor)

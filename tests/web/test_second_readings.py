@@ -129,7 +129,7 @@ def test_a_colleague_asked_by_name_answers_though_they_had_seen_it(
     request = request_second_reading(analysis=read, by=cast.owner, asked=cast.colleague)
     # Shown in the moment in which they were asked.
     record_answer_viewed(analysis=read, by=cast.colleague)
-    assert not requests_made(cast.owner).rows[0].can_be_answered
+    assert not vars(requests_made(cast.owner).rows[0])["can_be_answered"]
     assert not save_reading(analysis=read, by=cast.colleague, diagnosis="nevus").blinded
     request.refresh_from_db()
     assert not request.is_open

@@ -10,7 +10,8 @@ import pytest
 from django.urls import reverse
 
 from classifier.choices import Decision
-from classifier.models import Analysis, Disagreement, ReadingRequest
+from classifier.models import Analysis, AuditEvent, Disagreement, ReadingRequest
+from classifier.selectors.second_readings import possible_readers
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from classifier.services.second_readings import request_second_reading
@@ -216,3 +217,49 @@ def test_a_form_from_before_another_answer_reviews_nothing(cast: Cast) -> None:
     Analysis.objects.filter(pk=analysis.pk).update(prediction=other.prediction)
     form = {"verdict": "agree", "diagnosis": "nevus", "expected_number": "0", "seen": seen}
     assert post(cast, cast.owner, "review_create", analysis.pk, **form).status_code == 409
+
+
+def viewed(user: Any) -> int:
+    """Count how often an answer was shown to somebody."""
+    return AuditEvent.objects.filter(action="answer.viewed", actor=user).count()
+
+
+def test_whoever_saw_the_answer_in_the_queue_reads_no_longer_blinded(
+    cast: Cast, decided: Analysis
+) -> None:
+    save_reading(analysis=decided, by=cast.colleague, diagnosis="melanoma")
+    assert viewed(cast.administrator) == 0
+    page = cast.client_of(cast.administrator).get(LIST + "?tab=differ")
+    assert str(cast.colleague) in text_of(page)
+    assert viewed(cast.administrator) == 1
+    assert not possible_readers(decided, cast.owner).filter(pk=cast.administrator.pk).exists()
+    assert not save_reading(analysis=decided, by=cast.administrator, diagnosis="nevus").blinded
+    # To whom nothing is listed, nothing was shown.
+    cast.client_of(cast.stranger).get(LIST + "?tab=differ")
+    cast.client_of(cast.administrator).get(LIST)
+    assert (viewed(cast.stranger), viewed(cast.administrator)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "review_create",
+        "second_reading_request",
+        "analysis_modality",
+        "analysis_retry",
+        "reading_create",
+    ],
+)
+def test_a_page_that_comes_back_with_an_error_shows_the_answer_too(
+    cast: Cast, decided: Analysis, form: str
+) -> None:
+    sent = post(cast, cast.administrator, form, decided.pk, asked="nonsense")
+    assert sent.status_code == 422
+    assert "Angioma of Lister" in text_of(sent)
+    assert viewed(cast.administrator) == 1
+
+
+def test_a_page_that_hides_the_answer_records_no_look(cast: Cast) -> None:
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    assert post(cast, cast.colleague, "reading_create", analysis.pk).status_code == 422
+    assert viewed(cast.colleague) == 0
