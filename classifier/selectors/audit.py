@@ -7,12 +7,13 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db.models import CharField, Exists, OuterRef
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import ActorKind
-from classifier.models import AuditEvent, Patient, User
+from classifier.models import Analysis, AuditEvent, Disagreement, Patient, User
 from classifier.selectors.paging import KeysetPage, paginate
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ _TOLD = (
     "version",
     "worker",
 )
+# Its reason was given by somebody who had seen the answer.
+_RETRIED = "analysis.retried"
 INSTALLATION = "installation"
 _INSTALLATION_ACTIONS = (
     "model_version.registered",
@@ -151,6 +154,7 @@ class Line:
         who: the person, the worker or the system.
         what: the action in words; its code where nobody gave it any.
         patient: whose record it touches, while there is such a patient; its page is linked.
+        reason: the words that were given with it, unless they may tell an unread answer.
         details: facts that give no answer away: "attempt 1, worker a:1".
     """
 
@@ -158,6 +162,7 @@ class Line:
     who: str
     what: str
     patient: Patient | None
+    reason: str
     details: str
 
 
@@ -169,19 +174,29 @@ def people_of(clinic: Clinic) -> QuerySet[User]:
 
 
 def trail(
-    scope: Clinic | None, filters: dict[str, Any], *, cursor: str = ""
+    scope: Clinic | None, filters: dict[str, Any], *, reader: User, cursor: str = ""
 ) -> tuple[KeysetPage[AuditEvent], list[Line]]:
     """Return a page of the events of one clinic, newest first.
+
+    Of an image that the reader must read first, it is not listed that opinions differed, nor told
+    why somebody did not accept the answer. Both stay in the trail, and are there afterwards.
 
     Args:
         scope: a clinic that the reader administers; None for what is everybody's: networks, checks.
         filters: ``person``, ``action``, ``patient`` (a UUID), ``since`` and ``until`` (days, both
             included); each may be missing or empty.
+        reader: who looks.
         cursor: of another page.
     """
     events = AuditEvent.objects.filter(clinic=scope)
     if scope is None:
         events = events.filter(action__in=_INSTALLATION_ACTIONS)
+    else:
+        settled = Disagreement.objects.filter(
+            clinic=scope, settled_by__isnull=False, analysis__in=_unread_by(reader).values("pk")
+        )
+        unsaid = settled.order_by().values_list(Cast("analysis", CharField()))
+        events = events.exclude(action="disagreement.settled", subject_id__in=unsaid)
     anchors = events
     if filters.get("person"):
         events = events.filter(actor=filters["person"])
@@ -205,10 +220,22 @@ def trail(
     subjects = User.objects.in_bulk(
         {event.subject_id for event in page if event.subject_type == "user"}
     )
-    return page, [_line(event, patients, subjects) for event in page]
+    retried = [event.subject_id for event in page if event.action == _RETRIED]
+    unread = {
+        str(key) for key in _unread_by(reader).filter(pk__in=retried).values_list("pk", flat=True)
+    }
+    return page, [_line(event, patients, subjects, unread) for event in page]
 
 
-def _line(event: AuditEvent, patients: dict[Any, Patient], users: dict[Any, User]) -> Line:
+def _unread_by(reader: User) -> QuerySet[Analysis]:
+    """Return the analyses whose answer the reader may not know yet, if they see them at all."""
+    return Analysis.objects.filter(~Analysis.objects.open_to(reader))
+
+
+def _line(
+    event: AuditEvent, patients: dict[Any, Patient], users: dict[Any, User], unread: set[str]
+) -> Line:
+    veiled = event.action == _RETRIED and event.subject_id in unread
     told = [f"{name} {_plain(event.details[name])}" for name in _TOLD if event.details.get(name)]
     if event.subject_type == "user":
         about = next((user for key, user in users.items() if str(key) == event.subject_id), None)
@@ -219,6 +246,7 @@ def _line(event: AuditEvent, patients: dict[Any, Patient], users: dict[Any, User
         who=_who(event),
         what=str(ACTIONS.get(event.action, event.action)),
         patient=patients.get(event.patient_key),
+        reason="" if veiled else event.reason,
         details=", ".join(told),
     )
 

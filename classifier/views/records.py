@@ -35,13 +35,15 @@ _UNPROCESSABLE = 422
 @require_safe
 def audit_trail(request: HttpRequest) -> HttpResponse:
     """Show a clinic's audit trail to whoever administers it."""
-    clinics = list(Clinic.objects.administered_by(person(request)))
+    user = person(request)
+    clinics = list(Clinic.objects.administered_by(user))
     if not clinics:
         raise PermissionDenied(_("Only a clinic's administrator reads its audit trail."))
     form = TrailForm(request.GET, clinics=clinics)
     context = {"form": form, "query": request.GET.urlencode()}
     if form.is_valid():
-        page, lines = trail(form.clinic, form.cleaned_data, cursor=request.GET.get("cursor", ""))
+        cursor = request.GET.get("cursor", "")
+        page, lines = trail(form.clinic, form.cleaned_data, reader=user, cursor=cursor)
         context |= {"page": page, "lines": lines}
     return render(request, "records/trail.html", context, status=200 if form.is_valid() else 400)
 
