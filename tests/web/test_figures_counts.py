@@ -18,11 +18,11 @@ from classifier.choices import (
     ReviewState,
     Sex,
     SkinType,
-    State,
 )
 from classifier.models import Lesion, Outcome
 from classifier.selectors.figures import Period, figures_page
-from classifier.selectors.figures.counts import Counts, Tally, Waits, count
+from classifier.selectors.figures.counts import count
+from classifier.selectors.figures.totals import Counts, Tally, Waits
 from classifier.services.reviews import save_review
 from classifier.services.second_readings import request_second_reading
 from tests import factories
@@ -64,7 +64,7 @@ def test_volume_and_waiting_are_counted_by_month(cast: Cast) -> None:
     store(cases(cast, 5, at=datetime(2026, 7, 31, 23, 59, tzinfo=UTC)))
     found = counted(cast)
     assert found.waits[date(2026, 8, 1)] == Waits(
-        images=41, dermoscopy=41, finished=41, answer=(21 * 60, 39 * 60)
+        images=41, dermoscopy=41, finished=41, due=41, answer=(21 * 60, 39 * 60)
     )
     september = found.waits[date(2026, 9, 1)]
     assert (september.images, september.dermoscopy, september.clinical) == (5, 3, 2)
@@ -80,13 +80,26 @@ def test_the_time_to_the_first_review_is_counted(cast: Cast) -> None:
     waits = count(cast.owner, period).all_waits
     assert waits.reviewed == 3
     assert waits.review == pytest.approx((7200, 7200), abs=30)
-    # Whose review took longer than a day is counted in every group.
-    store(cases(cast, 2, at=timezone.now() - timedelta(hours=25), final="nevus"))
-    cast.clinic.blinded_first = False
-    cast.clinic.save()
-    period = Period(timezone.now() - timedelta(days=2), timezone.now(), cast.clinic)
-    tally = count(cast.owner, period).tallies["sex"]["unknown"]
-    assert (tally.prompt, tally.reviewed) == (3, 5)
+
+
+def test_what_nobody_has_reviewed_was_not_reviewed_within_a_day(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    asked = now - timedelta(hours=30)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(timezone, "now", lambda: now - timedelta(hours=29))
+        store(cases(cast, 24, at=asked, final="nevus"))
+    store([*cases(cast, 2, at=asked, final="nevus"), *cases(cast, 6, at=asked)])
+    # Nobody can have been late with these.
+    store([*cases(cast, 3, at=now, final="nevus"), *cases(cast, 1, at=asked, bare=True)])
+    period = Period(now - timedelta(days=2), now + timedelta(hours=1), cast.clinic)
+    waits = count(cast.owner, period).waits_by["sex"]["unknown"]
+    assert (waits.prompt, waits.due, waits.reviewed) == (24, 32, 29)
+    page = figures_page(cast.owner, period, now=now)
+    (by_sex,) = [plot.table for plot in page.groups if plot.name == "by-sex"]
+    assert by_sex.head[-2:] == ("Reviewed within a day", "of")
+    assert by_sex.rows[0][-2:] == ("75 % (58 to 87 %)", "32")
 
 
 def test_waiting_is_counted_and_shown_of_each_group(cast: Cast) -> None:
@@ -101,7 +114,7 @@ def test_waiting_is_counted_and_shown_of_each_group(cast: Cast) -> None:
     )
     waits = counted(cast).waits_by
     assert waits["sex"]["female"] == Waits(
-        images=31, dermoscopy=31, finished=31, answer=(16 * 60, 29.5 * 60)
+        images=31, dermoscopy=31, finished=31, due=31, answer=(16 * 60, 29.5 * 60)
     )
     assert waits["label_set"]["clinical5"] == Waits(images=1)
     # It has no version yet, and another clinic's name is no question here.
@@ -139,7 +152,6 @@ def test_agreement_is_counted_finally_and_before_the_answer(cast: Cast) -> None:
         agreed=5,
         read=7,
         read_same=6,
-        reviewed=11,
     )
     assert found.tally.chance == pytest.approx(5 * 0.95 + 2 * 0.75)
     bins = {key: (one.decided, one.agreed) for key, one in found.tallies["bin"].items()}

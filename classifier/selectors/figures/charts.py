@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from classifier.choices import Modality
-from classifier.selectors.figures.counts import BINS, Tally
+from classifier.selectors.figures.counts import BINS
 from classifier.selectors.figures.drawings import (
     MAIN,
     SECOND,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
-    from classifier.selectors.figures.counts import Waits
+    from classifier.selectors.figures.totals import Tally, Waits
 
 # More pairs of diagnoses than these are rare ones.
 MOST_PAIRS = 10
@@ -283,8 +283,8 @@ def reliability(labels: str, bins: Mapping[int, Tally]) -> Plot:
     return plot_of(words, 260, parts, Table(head, tuple(rows)))
 
 
-def groups(question: str, tallies: Mapping[str, Tally]) -> Plot:
-    """Return agreement and abstentions of each part of the images."""
+def groups(question: str, tallies: Mapping[str, Tally], waits: Mapping[str, Waits]) -> Plot:
+    """Return agreement and abstentions of each part of the images, and how soon it is reviewed."""
     agreed = [Share(one.agreed, one.decided) for one in tallies.values()]
     cannot = [Share(one.cannot_say, one.images) for one in tallies.values()]
     own = [Share(one.read_same, one.read) for one in tallies.values()]
@@ -305,6 +305,7 @@ def groups(question: str, tallies: Mapping[str, Tally]) -> Plot:
             _("Cannot say"),
             _("Rejected"),
             _("Reviewed within a day"),
+            _("of"),
         ),
         tuple(
             (
@@ -316,7 +317,7 @@ def groups(question: str, tallies: Mapping[str, Tally]) -> Plot:
                 *_cells(proven[place]),
                 with_interval(cannot[place]),
                 with_interval(rejected[place]),
-                with_interval(Share(one.prompt, one.reviewed)),
+                *_cells(Share(waits[name].prompt, waits[name].due)),
             )
             for place, (name, one) in enumerate(tallies.items())
         ),

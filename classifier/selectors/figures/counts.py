@@ -18,10 +18,11 @@ from django.db.models.functions import Cast, Coalesce, NullIf, TruncDate, TruncM
 
 from classifier.choices import BodySite, Decision, State, Verdict
 from classifier.models import Analysis, Outcome, Reading, Review
+from classifier.selectors.figures.totals import Counts, Tally, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import date, datetime
+    from datetime import datetime
 
     from classifier.models import Clinic, User
 
@@ -55,108 +56,8 @@ class Period:
     clinic: Clinic | None
 
 
-@dataclass(frozen=True)
-class Waits:
-    """How many images came in a month, of a group or all together, and how long people waited.
-
-    Attributes:
-        images: analyses that were asked for.
-        dermoscopy: of these, of dermoscopic images.
-        finished: answered or rejected.
-        failed: for good.
-        cancelled: called off.
-        reviewed: looked at by a person.
-        answer: median and 95th percentile of seconds from the request to the answer, or None.
-        review: likewise to the first review.
-    """
-
-    images: int = 0
-    dermoscopy: int = 0
-    finished: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    reviewed: int = 0
-    answer: tuple[float, float] | None = None
-    review: tuple[float, float] | None = None
-
-    @property
-    def clinical(self) -> int:
-        """How many are of clinical photographs."""
-        return self.images - self.dermoscopy
-
-    @property
-    def waiting(self) -> int:
-        """How many are neither finished nor given up."""
-        return self.images - self.finished - self.failed - self.cancelled
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What the network and the clinicians said of a group of images.
-
-    Attributes:
-        images: that the network finished with.
-        answers: with an answer.
-        cannot_say: left to a person.
-        rejected: not usable.
-        decided: answers with a final decision of a clinician.
-        agreed: of these, decided as the network's first label says.
-        read: answers that a clinician read before seeing them.
-        read_same: of these, read as the network's first label says.
-        proven: answers about lesions whose outcome was found afterwards.
-        proven_same: of these, the outcome is the network's first label.
-        reviewed: that somebody has reviewed.
-        prompt: of these, within a day of the request.
-        chance: sum of the shown chances of ``answers``.
-    """
-
-    images: int = 0
-    answers: int = 0
-    cannot_say: int = 0
-    rejected: int = 0
-    decided: int = 0
-    agreed: int = 0
-    read: int = 0
-    read_same: int = 0
-    proven: int = 0
-    proven_same: int = 0
-    reviewed: int = 0
-    prompt: int = 0
-    chance: float = 0.0
-
-
-_COUNTED = ("images", "dermoscopy", "finished", "failed", "cancelled", "reviewed")
+_COUNTED = ("images", "dermoscopy", "finished", "failed", "cancelled", "reviewed", "due", "prompt")
 _TALLY = tuple(field.name for field in fields(Tally))
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Everything that was counted of a period.
-
-    Attributes:
-        waits_by: by question (``month``, ``sex`` …) and value; the whole period by ``all`` and "".
-        tallies: likewise. Reasons are named (label set, decision, code), bins (label set, number
-            from 0), pairs (label set, the network's first label, the clinician's final diagnosis).
-    """
-
-    waits_by: dict[str, dict[Any, Waits]]
-    tallies: dict[str, dict[Any, Tally]]
-
-    @property
-    def waits(self) -> dict[date, Waits]:
-        """By month, oldest first."""
-        return dict(sorted(self.waits_by.get("month", {}).items()))
-
-    @property
-    def all_waits(self) -> Waits:
-        """Of the whole period."""
-        return self.waits_by.get("all", {}).get("", Waits())
-
-    @property
-    def tally(self) -> Tally:
-        """Of the whole period."""
-        return self.tallies["all"].get("", Tally())
-
 
 # Each question with the columns that it groups by; ``all`` by none.
 _QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -188,18 +89,22 @@ _MONTH = Cast(TruncMonth("created_at"), models.DateField())
 _TAKEN = Coalesce("image__taken_at", "created_at")
 
 _COUNT_WAITS = """
-WITH counted AS MATERIALIZED ({rows})
+WITH counted AS MATERIALIZED ({rows}), waited AS (
+    SELECT *, state IN ('succeeded', 'rejected') AND created_at < now() - interval '1 day' AS due
+    FROM counted
+)
 SELECT grouping({columns}), {columns}, count(*), count(*) FILTER (WHERE modality = 'dermoscopy'),
     count(*) FILTER (WHERE state IN ('succeeded', 'rejected')),
     count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'cancelled'),
-    count(reviewed_at),
+    count(reviewed_at), count(*) FILTER (WHERE due),
+    count(*) FILTER (WHERE due AND reviewed_at < created_at + interval '1 day'),
     percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
         ORDER BY extract(epoch FROM finished_at - created_at)
     ) FILTER (WHERE state IN ('succeeded', 'rejected')),
     percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
         ORDER BY extract(epoch FROM reviewed_at - created_at)
     ) FILTER (WHERE reviewed_at IS NOT NULL)
-FROM counted GROUP BY GROUPING SETS ({sets})
+FROM waited GROUP BY GROUPING SETS ({sets})
 """
 
 _COUNT_TALLIES = """
@@ -217,7 +122,6 @@ SELECT grouping({columns}), {columns}, count(*), count(*) FILTER (WHERE answered
     count(*) FILTER (WHERE answered AND reading = top),
     count(*) FILTER (WHERE answered AND proven IS NOT NULL),
     count(*) FILTER (WHERE answered AND proven = top),
-    count(reviewed_at), count(*) FILTER (WHERE reviewed_at < created_at + interval '1 day'),
     coalesce(sum(chance) FILTER (WHERE answered), 0)
 FROM asked GROUP BY GROUPING SETS ({sets})
 """
@@ -322,8 +226,7 @@ def _waits(
 
 
 def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, Tally]]:
-    reviews = _reviews()
-    finals = reviews.exclude(verdict=Verdict.DEFER).order_by("-number")
+    finals = _reviews().exclude(verdict=Verdict.DEFER).order_by("-number")
     readings = Reading.objects.filter(analysis=OuterRef("pk"), blinded=True)
     # What was known before the picture was taken says nothing of how the network did.
     outcomes = Outcome.objects.standing().filter(
@@ -332,12 +235,10 @@ def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, 
     rows = found.annotate(moment=_TAKEN, day=TruncDate(_TAKEN)).values(
         "label_set",
         "decision",
-        "created_at",
         **_grouped(),
         code=F("prediction__reason_code"),
         top=F("top_label"),
         chance=F("prediction__confidence"),
-        reviewed_at=_where_reviewed(reviews.order_by("number").values("created_at")),
         final=_where_reviewed(finals.values("diagnosis"), decision=Decision.ANSWER),
         reading=_where(
             readings.order_by("created_at", "id").values("diagnosis"), decision=Decision.ANSWER

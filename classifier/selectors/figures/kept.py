@@ -22,7 +22,8 @@ from django.db.models.functions import Lower, Trim
 
 from classifier.choices import Verdict
 from classifier.models import Clinic, ReadingRequest, Review
-from classifier.selectors.figures.counts import Counts, Tally, Waits, analyses_of, count, judged
+from classifier.selectors.figures.counts import analyses_of, count, judged
+from classifier.selectors.figures.totals import Counts, Tally, Waits
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 
 from classifier.selectors.drift import Drift, drifts_of, measure_name, watched_versions
 from classifier.selectors.figures import charts
-from classifier.selectors.figures.counts import Tally
 from classifier.selectors.figures.drift_chart import drift, drift_of_groups
 from classifier.selectors.figures.kept import counted
+from classifier.selectors.figures.totals import Tally
 from classifier.selectors.figures.words import duration, group_name, group_order
 from classifier.selectors.rates import TOO_FEW, Share
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from classifier.models import User
-    from classifier.selectors.figures.counts import Counts, Period
+    from classifier.selectors.figures.counts import Period
+    from classifier.selectors.figures.totals import Counts
     from mlcore.plots.plot import Plot, Table
 
 Part = TypeVar("Part")
@@ -128,7 +129,11 @@ def figures_page(user: User, period: Period, *, now: datetime) -> FiguresPage:
         work=_work(counts),
         calibration=_calibration(counts),
         groups=[
-            charts.groups(question, _named(question, counts.tallies[question]))
+            charts.groups(
+                question,
+                _named(question, counts.tallies[question]),
+                _named(question, counts.waits_of(question)),
+            )
             for question in _QUESTIONS
         ]
         if tally.images
