@@ -10,7 +10,7 @@ from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
 from classifier.choices import Decision, RerunRowState, TriageChange
-from classifier.models import Analysis, RerunRow
+from classifier.models import RerunRow
 from classifier.selectors.paging import paginate
 from mlcore.labels import TRIAGE_ORDER, label_set
 
@@ -58,6 +58,8 @@ class Totals:
         labels: of how many the first label differs.
         triage: of how many the triage group, or whether there is an answer, differs.
         changes: (which change, its word, of how many), in the order of :data:`CHANGES`.
+        hidden: how many cases the viewer must read first. Labels, triage and changes leave them
+            out: compared with another period they would tell what one of them is.
     """
 
     cases: int
@@ -66,6 +68,7 @@ class Totals:
     labels: int
     triage: int
     changes: list[tuple[str, str, int]]
+    hidden: int = 0
 
     @property
     def done(self) -> int:
@@ -112,29 +115,41 @@ class CasePage:
     Attributes:
         page: the rows.
         cases: the same in words.
-        hidden: how many more there are that the person must read first.
     """
 
     page: KeysetPage[RerunRow]
     cases: list[Case]
-    hidden: int
 
 
-def totals_of(run: RerunRun) -> Totals:
-    """Return what a comparison has found so far; one query."""
+def totals_of(run: RerunRun, user: User | None = None) -> Totals:
+    """Return what a comparison has found so far.
+
+    Args:
+        run: a comparison that the person sees.
+        user: who looks. What they must read first is counted only as that; of clinics whose cases
+            they never see they get totals. None for all, where an operator's command asks.
+    """
     done = Q(state=RerunRowState.DONE)
-    counts = {change.value: Count("pk", filter=done & Q(change=change)) for change in CHANGES}
-    found = run.rows.aggregate(
+    rows = RerunRow.objects.filter(run=run)
+    unread = rows.none()
+    if user is not None:
+        unread = rows.visible_to(user).exclude(pk__in=rows.revealed_to(user).values("pk"))
+    so_far = rows.aggregate(
         cases=Count("pk"),
         judged=Count("pk", filter=done),
         failed=Count("pk", filter=Q(state=RerunRowState.FAILED)),
-        labels=Count("pk", filter=done & ~Q(label=F("before_label"))),
-        **counts,
+        hidden=Count("pk", filter=Q(pk__in=unread.values("pk"))),
+    )
+    told = rows.exclude(pk__in=unread.values("pk")) if so_far["hidden"] else rows
+    counts = {change.value: Count("pk", filter=Q(change=change)) for change in CHANGES}
+    found = told.filter(done).aggregate(
+        labels=Count("pk", filter=~Q(label=F("before_label"))), **counts
     )
     return Totals(
-        cases=found["cases"],
-        judged=found["judged"],
-        failed=found["failed"],
+        cases=so_far["cases"],
+        judged=so_far["judged"],
+        failed=so_far["failed"],
+        hidden=so_far["hidden"],
         labels=found["labels"],
         triage=sum(found[change.value] for change in CHANGES),
         changes=[(one.value, str(one.label), found[one.value]) for one in CHANGES],
@@ -150,7 +165,7 @@ def versions_before(run: RerunRun) -> list[tuple[str, int]]:
 def changed_cases(run: RerunRun, user: User, *, change: str = "", cursor: str = "") -> CasePage:
     """Return the cases whose triage group would change, as far as the person may see them.
 
-    Worst group before first. A case that the person must read first is counted only: what would
+    Worst group before first. A case that the person must read first is not among them: what would
     change tells what the answer is.
 
     Args:
@@ -159,16 +174,13 @@ def changed_cases(run: RerunRun, user: User, *, change: str = "", cursor: str = 
         change: one of :data:`CHANGES`, or "" for all of them.
         cursor: of another page.
     """
-    changed = _changed(run, change)
     page = paginate(
-        _with_case(changed.revealed_to(user)),
+        _with_case(_changed(run, change).revealed_to(user)),
         order=("before_rank", "id"),
         cursor=cursor,
         size=settings.PAGE_SIZE,
     )
-    open_cases = Analysis.objects.revealed_to(user).values("pk")
-    hidden = changed.visible_to(user).exclude(analysis__in=open_cases).count()
-    return CasePage(page=page, cases=[case_of(run, row) for row in page], hidden=hidden)
+    return CasePage(page=page, cases=[case_of(run, row) for row in page])
 
 
 def csv_rows(run: RerunRun, user: User | None) -> Iterator[tuple[Any, ...]]:

@@ -80,7 +80,7 @@ def rerun_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Show how far a comparison is, what would change, and for which cases."""
     user = person(request)
     run = _own(user, pk)
-    context = {"run": run, "totals": totals_of(run), "whose": whose(run)}
+    context = {"run": run, "totals": totals_of(run, user), "whose": whose(run)}
     if request.headers.get("HX-Request") == "true":
         response = render(request, "models/_rerun_progress.html", context)
         if not run.is_busy:

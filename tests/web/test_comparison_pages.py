@@ -129,11 +129,20 @@ def test_a_case_is_shown_to_whoever_may_see_its_answer(cast: Cast, candidate: Mo
     cast.superuser.clinics.add(cast.clinic, through_defaults={"role": "administrator"})
     root = cast.client_of(cast.superuser)
     blind = root.get(run.get_absolute_url())
-    assert blind.context["totals"].triage == 2
-    assert blind.context["totals"].labels == 2
-    assert blind.context["listed"].cases == []
-    assert "2 more cases are shown once you have read them yourself" in text_of(blind)
-    for seen in (down, lost, same):
+    told = "3 more cases are counted and shown once you have read them yourself."
+    # Neither a total nor a filter tells in which direction a case would go that is to be read.
+    for query in ({}, {"change": "down"}, {"change": "up"}):
+        blind = root.get(run.get_absolute_url(), query)
+        totals = blind.context["totals"]
+        assert (totals.judged, totals.labels, totals.triage, totals.hidden) == (3, 0, 0, 3)
+        assert not any(count for _key, _word, count in totals.changes)
+        assert blind.context["listed"].cases == []
+        assert told in text_of(blind)
+        assert "keeps its triage group" not in text_of(blind)
+    save_reading(analysis=lost, by=cast.superuser, diagnosis="nevus")
+    totals = root.get(run.get_absolute_url()).context["totals"]
+    assert (totals.labels, totals.triage, totals.hidden) == (1, 1, 2)
+    for seen in (down, same):
         save_reading(analysis=seen, by=cast.superuser, diagnosis="nevus")
     page = root.get(run.get_absolute_url())
     assert faults_of(page.content.decode()) == []
