@@ -40,6 +40,25 @@ def counted(cast: Cast, user: User | None = None) -> Counts:
     return count(user or cast.owner, autumn(cast.clinic))
 
 
+def proven_lesion(cast: Cast, label: str) -> Lesion:
+    """Return a lesion that turned out to be a nevus after August's pictures."""
+    lesion = Lesion.objects.create(
+        clinic=cast.clinic, patient=cast.patient, label=label, created_by=cast.owner
+    )
+    Outcome.objects.create(
+        clinic=cast.clinic,
+        patient=cast.patient,
+        lesion=lesion,
+        number=1,
+        kind=OutcomeKind.HISTOPATHOLOGY,
+        diagnosis="nevus",
+        behaviour=Behaviour.BENIGN,
+        found_on=date(2026, 8, 20),
+        recorded_by=cast.owner,
+    )
+    return lesion
+
+
 def numbers_of(found: Mapping[str, Mapping[Any, Tally | Waits]]) -> dict[str, dict[Any, int]]:
     return {
         question: {key: one.images for key, one in groups.items()}
@@ -224,6 +243,29 @@ def test_an_outcome_found_afterwards_proves_an_answer(cast: Cast) -> None:
     assert (tally.agreed, tally.decided) == (4, 4)
     # Before the picture was taken, and withdrawn: neither proves anything.
     assert (tally.proven_same, tally.proven) == (1, 2)
+
+
+def test_a_lesion_is_proven_once_by_its_newest_picture(cast: Cast) -> None:
+    often, silent = (proven_lesion(cast, name) for name in ("often", "silent"))
+    former = factories.make_model_version(active=False, version="0.9.0")
+    july = AUGUST - timedelta(days=3)
+    facts: dict[str, Any] = {"lesion": often, "final": "nevus"}
+    store(
+        [
+            *cases(cast, 30, **facts, top="melanoma", at=july),
+            *cases(cast, 1, **facts, at=AUGUST),
+            *cases(cast, 1, **facts, at=july, version=former),
+            # Taken after the outcome was found.
+            *cases(cast, 1, **facts, top="melanoma", at=SEPTEMBER),
+            *cases(cast, 1, lesion=silent, final="nevus", at=july),
+            *cases(cast, 1, lesion=silent, final="nevus", decision=Decision.CANNOT_SAY),
+        ]
+    )
+    tallies = counted(cast).tallies
+    told = {key: (one.proven_same, one.proven) for key, one in tallies["version"].items()}
+    assert told.pop(("isic9", "0.9.0")) == (1, 1)
+    assert list(told.values()) == [(1, 1)]
+    assert sum(one.proven for one in tallies["bin"].values()) == counted(cast).tally.proven == 2
 
 
 def test_an_answer_to_the_wrong_kind_of_picture_counts_nowhere(cast: Cast) -> None:

@@ -108,12 +108,16 @@ FROM waited GROUP BY GROUPING SETS ({sets})
 """
 
 _COUNT_TALLIES = """
-WITH counted AS MATERIALIZED ({rows}), asked AS (
+WITH counted AS MATERIALIZED ({rows}), proof AS (
+    SELECT DISTINCT ON (lesion_key, version_key) pk, known AS proven
+    FROM counted WHERE known IS NOT NULL
+    ORDER BY lesion_key, version_key, moment DESC, created_at DESC, pk DESC
+), asked AS (
     SELECT *, decision = 'answer' AS answered,
         decision = 'answer' AND final IS NOT NULL AS decided,
         CASE WHEN decision = 'answer'
             THEN least(width_bucket(chance, 0, 1, {bins}), {bins}) - 1 END AS bin
-    FROM counted
+    FROM counted LEFT JOIN proof USING (pk)
 )
 SELECT grouping({columns}), {columns}, count(*), count(*) FILTER (WHERE answered),
     count(*) FILTER (WHERE decision = 'cannot_say'), count(*) FILTER (WHERE decision = 'rejected'),
@@ -229,13 +233,20 @@ def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, 
     finals = _reviews().exclude(verdict=Verdict.DEFER).order_by("-number")
     readings = Reading.objects.filter(analysis=OuterRef("pk"), blinded=True)
     # What was known before the picture was taken says nothing of how the network did.
-    outcomes = Outcome.objects.standing().filter(
-        lesion=OuterRef("image__lesion"), found_on__gte=OuterRef("day")
+    outcomes = (
+        Outcome.objects.standing()
+        .filter(lesion=OuterRef("image__lesion"), found_on__gte=OuterRef("day"))
+        .order_by()
     )
     rows = found.annotate(moment=_TAKEN, day=TruncDate(_TAKEN)).values(
+        "pk",
         "label_set",
         "decision",
+        "created_at",
+        "moment",
         **_grouped(),
+        lesion_key=F("image__lesion"),
+        version_key=F("model_version"),
         code=F("prediction__reason_code"),
         top=F("top_label"),
         chance=F("prediction__confidence"),
@@ -243,9 +254,8 @@ def _tallies(found: models.QuerySet[Analysis, Analysis]) -> dict[str, dict[Any, 
         reading=_where(
             readings.order_by("created_at", "id").values("diagnosis"), decision=Decision.ANSWER
         ),
-        proven=_where(
-            outcomes.values("diagnosis"), decision=Decision.ANSWER, image__lesion__isnull=False
-        ),
+        # The newest picture of a lesion counts, whether the network had an answer to it or not.
+        known=_where(outcomes.values("diagnosis"), image__lesion__isnull=False),
     )
     tallies: dict[str, dict[Any, Tally]] = defaultdict(dict)
     for question, key, counts in _run(_COUNT_TALLIES, rows, _QUESTIONS, bins=str(BINS)):

@@ -61,7 +61,8 @@ class Tally:
         agreed: of these, decided as the network's first label says.
         read: answers that a clinician read before seeing them.
         read_same: of these, read as the network's first label says.
-        proven: answers about lesions whose outcome was found afterwards.
+        proven: answers about lesions whose outcome was found afterwards; of each lesion and version
+            the one about the newest picture.
         proven_same: of these, the outcome is the network's first label.
         chance: sum of the shown chances of ``answers``.
     """
