@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from classifier.selectors.figures.counts import count
 from classifier.selectors.figures.totals import Counts, Tally, Waits
 from classifier.services.reviews import save_review
 from classifier.services.second_readings import request_second_reading
+from mlcore.plots.svg import WIDTH
 from tests import factories
 from tests.web import answered as make
 from tests.web.counted import AUGUST, SEPTEMBER, Case, autumn, cases, store
@@ -162,7 +164,7 @@ def test_agreement_is_counted_finally_and_before_the_answer(cast: Cast) -> None:
         ]
     )
     found = counted(cast)
-    assert replace(found.tally, chance=0.0) == Tally(
+    assert replace(found.tally, chance=0.0, chance_decided=0.0) == Tally(
         images=11,
         answers=7,
         cannot_say=3,
@@ -266,6 +268,26 @@ def test_a_lesion_is_proven_once_by_its_newest_picture(cast: Cast) -> None:
     assert told.pop(("isic9", "0.9.0")) == (1, 1)
     assert list(told.values()) == [(1, 1)]
     assert sum(one.proven for one in tallies["bin"].values()) == counted(cast).tally.proven == 2
+
+
+def test_each_share_stands_at_the_mean_chance_of_its_own_answers(cast: Cast) -> None:
+    lesions = [proven_lesion(cast, str(number)) for number in range(30)]
+    store(
+        [
+            *(case for one in lesions for case in cases(cast, 1, lesion=one, confidence=0.98)),
+            *cases(cast, 30, final="nevus", confidence=0.90),
+        ]
+    )
+    cast.clinic.blinded_first = False
+    cast.clinic.save()
+    page = figures_page(cast.owner, autumn(cast.clinic), now=SEPTEMBER)
+    (plot,) = page.calibration
+    told = dict(zip(enumerate(plot.table.head), plot.table.rows[0], strict=True))
+    means = [value for (_place, name), value in told.items() if name == "Mean chance"]
+    assert means == ["94 %", "90 %", "98 %"]
+    across = {round(float(x)) for x in re.findall(r'x1="([\d.]+)"', plot.svg)}
+    left, width = 42, WIDTH - 62
+    assert {round(left + width * x) for x in (0.90 - 0.008, 0.98 + 0.008)} <= across
 
 
 def test_an_answer_to_the_wrong_kind_of_picture_counts_nowhere(cast: Cast) -> None:

@@ -246,19 +246,25 @@ def reliability(labels: str, bins: Mapping[int, Tally]) -> Plot:
     ]
     rows = []
     for number, one in sorted(bins.items()):
-        mean = one.chance / one.answers
         decided, proven = Share(one.agreed, one.decided), Share(one.proven_same, one.proven)
-        for share, tone, shift in ((decided, MAIN, -0.008), (proven, SECOND, 0.008)):
+        for share, chance, tone, shift in (
+            (decided, one.chance_decided, MAIN, -0.008),
+            (proven, one.chance_proven, SECOND, 0.008),
+        ):
             if share.value is not None:
+                # Of the answers that the share is of: those of few lesions are not like the rest.
+                mean = chance / share.whole
                 parts += mark(frame, mean + shift, share.value, share.interval, tone)
         low, high = number * 100 // BINS, (number + 1) * 100 // BINS
         rows.append(
             (
                 _("%(low)d to %(high)d %%") % {"low": low, "high": high},
                 str(one.answers),
-                f"{round(mean * 100)} %",
+                _mean_chance(one.chance, one.answers),
                 *_cells(decided),
+                _mean_chance(one.chance_decided, one.decided),
                 *_cells(proven),
+                _mean_chance(one.chance_proven, one.proven),
             )
         )
     words = Words(
@@ -277,8 +283,10 @@ def reliability(labels: str, bins: Mapping[int, Tally]) -> Plot:
         _("Mean chance"),
         _("Clinician decided the same"),
         _("of"),
+        _("Mean chance"),
         _("Outcome the same"),
         _("of"),
+        _("Mean chance"),
     )
     return plot_of(words, 260, parts, Table(head, tuple(rows)))
 
@@ -311,7 +319,7 @@ def groups(question: str, tallies: Mapping[str, Tally], waits: Mapping[str, Wait
             (
                 name,
                 str(one.images),
-                f"{round(100 * one.chance / one.answers)} %" if one.answers >= TOO_FEW else "–",
+                _mean_chance(one.chance, one.answers),
                 *_cells(agreed[place]),
                 *_cells(own[place]),
                 *_cells(proven[place]),
@@ -375,6 +383,10 @@ def _lasted(times: tuple[float, float] | None) -> tuple[str, str]:
     if times is None:
         return _("too few to say"), "–"
     return duration(times[0]), duration(times[1])
+
+
+def _mean_chance(summed: float, answers: int) -> str:
+    return f"{round(100 * summed / answers)} %" if answers >= TOO_FEW else "–"
 
 
 def _cells(share: Share) -> tuple[str, str]:

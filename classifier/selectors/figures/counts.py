@@ -126,7 +126,9 @@ SELECT grouping({columns}), {columns}, count(*), count(*) FILTER (WHERE answered
     count(*) FILTER (WHERE answered AND reading = top),
     count(*) FILTER (WHERE answered AND proven IS NOT NULL),
     count(*) FILTER (WHERE answered AND proven = top),
-    coalesce(sum(chance) FILTER (WHERE answered), 0)
+    coalesce(sum(chance) FILTER (WHERE answered), 0),
+    coalesce(sum(chance) FILTER (WHERE decided), 0),
+    coalesce(sum(chance) FILTER (WHERE answered AND proven IS NOT NULL), 0)
 FROM asked GROUP BY GROUPING SETS ({sets})
 """
 

@@ -65,6 +65,8 @@ class Tally:
             the one about the newest picture.
         proven_same: of these, the outcome is the network's first label.
         chance: sum of the shown chances of ``answers``.
+        chance_decided: likewise of ``decided``.
+        chance_proven: likewise of ``proven``.
     """
 
     images: int = 0
@@ -78,6 +80,8 @@ class Tally:
     proven: int = 0
     proven_same: int = 0
     chance: float = 0.0
+    chance_decided: float = 0.0
+    chance_proven: float = 0.0
 
 
 @dataclass(frozen=True)
