@@ -43,6 +43,9 @@ def test_a_second_clinician_reads_blinded_and_the_outcome_settles_it(
         expect(own).to_be_visible(timeout=90_000)
         result = page.url.removeprefix(site.address)
         read(kim, "nevus")
+        page.get_by_role("link", name="Show them").click()
+        expect(page.get_by_role("heading", name="Similar confirmed cases")).to_be_focused()
+        assert page.url.endswith(result)
         page.get_by_role("button", name="Ask for a second reading").click()
         expect(page.get_by_text("asked the clinic on")).to_be_visible()
 

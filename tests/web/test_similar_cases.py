@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,7 +191,10 @@ def test_nothing_is_shown_before_the_own_reading(cast: Cast, asked: Analysis) ->
     assert blind.get(address).status_code == 404
     assert address not in blind.get(asked.get_absolute_url()).content.decode()
     reader = cast.client_of(cast.owner)
-    assert address in reader.get(asked.get_absolute_url()).content.decode()
+    shown = reader.get(asked.get_absolute_url()).content.decode()
+    # Each case that is shown counts as seen: they come when asked for, not when scrolled past.
+    assert re.search(rf'<a href="{address}"[^>]* hx-get="{address}"', shown)
+    assert 'hx-trigger="revealed"' not in shown
     page = reader.get(address)
     assert faults_of(page.content.decode()) == []
     assert near.get_absolute_url() in page.content.decode()
