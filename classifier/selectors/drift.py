@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from django.db.models import F
+from django.db.models import BooleanField, ExpressionWrapper, F
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
@@ -43,7 +43,7 @@ class Seen:
     """One recent picture.
 
     Attributes:
-        measures: what is compared.
+        measures: what is compared; without what the network said where that is left out.
         skin_type: of the patient.
         sex: likewise.
         age: in whole years when the picture was taken; None where no birthday is known, or a later
@@ -161,6 +161,7 @@ def drifts_of(
     until: datetime,
     clinic: Clinic | None = None,
     days: int = DAYS,
+    hiding: bool = False,
 ) -> list[Drift]:
     """Compare recent pictures of each version with its reference: one query for all.
 
@@ -171,6 +172,8 @@ def drifts_of(
         until: the end of the time that is looked at.
         clinic: whose pictures; None for all clinics together.
         days: how long that time is, 1 or more.
+        hiding: whether what the network said is compared only where its answer is hidden from
+            nobody, as a page must that people see who have yet to read some of the images.
     """
     versions = list(versions)
     since = until - timedelta(days=days)
@@ -178,7 +181,11 @@ def drifts_of(
     found = []
     for version in versions:
         reference: dict[str, Any] | None = version.reference  # type: ignore[attr-defined]  # annotated
-        seen = [_seen(*row) for row in rows[version.pk] if row[0] is not None]
+        seen = [
+            _seen(measures if is_open or not hiding else _of_picture(measures), *row)
+            for measures, *row, is_open in rows[version.pk]
+            if measures is not None
+        ]
         drift = Drift(
             version=version,
             since=since,
@@ -237,7 +244,10 @@ def _place(row: Shift) -> tuple[int, str]:
 def _newest(
     versions: Sequence[ModelVersion], clinic: Clinic | None, since: datetime, until: datetime
 ) -> dict[UUID, list[tuple[Any, ...]]]:
-    """Return the measures of the newest pictures of each version, and whose they are."""
+    """Return the measures of the newest pictures of each version, and whose they are.
+
+    Last of each row: whether the answer is hidden from nobody.
+    """
     found = Analysis.objects.filter(
         prediction__isnull=False,
         created_at__gte=since,
@@ -257,6 +267,7 @@ def _newest(
             "patient__date_of_birth",
             Coalesce("image__taken_at", "created_at"),
             "image__lesion__body_site",
+            ExpressionWrapper(Analysis.objects.open_to_everybody(), output_field=BooleanField()),
         )[:MOST_PICTURES]
         for version in versions
     ]
@@ -265,6 +276,10 @@ def _newest(
         for key, *row in newest[0].union(*newest[1:], all=True):
             rows[key].append(tuple(row))
     return rows
+
+
+def _of_picture(measures: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in measures.items() if name in INPUTS}
 
 
 def _seen(

@@ -66,7 +66,7 @@ def drift(found: Drift, names: Sequence[str]) -> Plot:
             (
                 name,
                 f"{one.reference_median:.3g}",
-                f"{one.median:.3g}" if one.pictures else "–",
+                f"{one.median:.3g}" if one.enough else "–",
                 str(one.pictures),
                 f"{one.distance:.2f}" if one.enough else "–",
                 said,
@@ -78,7 +78,8 @@ def drift(found: Drift, names: Sequence[str]) -> Plot:
         _(
             "How far the newest pictures of the last 30 days lie from those that the release was "
             "measured on: 0 is the same distribution, 1 has nothing in common. An alarm needs more "
-            "than the dashed 0.1, and more than chance."
+            "than the dashed 0.1, and more than chance. What the network said is compared where "
+            "everybody of the clinic may see it."
         ),
     )
     head = (

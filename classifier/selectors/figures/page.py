@@ -107,7 +107,8 @@ def figures_page(user: User, period: Period, *, now: datetime) -> FiguresPage:
     """Return the page of a period.
 
     Drift is looked at over the last days before ``now`` whatever the period is, and over all
-    pictures: whoever could choose its days could tell a single unread image from the difference.
+    pictures; what the network said of them only where its answer is hidden from nobody, or the
+    page before and after one picture would tell what is hidden.
 
     Args:
         user: who asks.
@@ -119,7 +120,7 @@ def figures_page(user: User, period: Period, *, now: datetime) -> FiguresPage:
     """
     found = counted(user, period, now=now)
     counts = found.counts
-    views = [_view(one) for one in drifts_of(watched_versions(), until=now, clinic=period.clinic)]
+    drifts = drifts_of(watched_versions(), until=now, clinic=period.clinic, hiding=True)
     tally = counts.tally
     return FiguresPage(
         images=counts.all_waits.images,
@@ -141,7 +142,7 @@ def figures_page(user: User, period: Period, *, now: datetime) -> FiguresPage:
         waits=_waits(counts),
         reasons=found.reasons,
         moment=found.moment,
-        drift=views,
+        drift=[_view(one) for one in drifts],
     )
 
 
