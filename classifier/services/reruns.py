@@ -109,7 +109,11 @@ def start_rerun(
         if broken_constraint(error) != "rerun_once_under_way":
             # A patient was erased at this moment.
             raise RuleError(_("The records changed meanwhile. Please try again.")) from error
-        return RerunRun.objects.get(state=RerunState.RUNNING, **facts)
+        running = RerunRun.objects.filter(state=RerunState.RUNNING, **facts).first()
+        # Where it ended at this moment, nothing is in the way any more.
+        return running or start_rerun(
+            version=version, clinic=clinic, since=since, until=until, by=by
+        )
     return run
 
 

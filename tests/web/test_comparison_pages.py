@@ -185,6 +185,23 @@ def test_who_belongs_to_no_clinic_sees_totals_and_no_case(
     assert "Nobody has looked yet" not in text_of(form)
 
 
+def test_one_that_ends_while_the_same_is_asked_for_is_begun_again(
+    cast: Cast, candidate: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case(cast)
+    facts: dict[str, Any] = {"clinic": cast.clinic, "since": TODAY(), "until": TODAY()}
+    first = reruns.start_rerun(version=candidate, by=cast.superuser, **facts)
+    broken = reruns.broken_constraint
+
+    def end_meanwhile(error: Any) -> Any:
+        reruns.end_rerun(first, RerunState.FINISHED)
+        return broken(error)
+
+    monkeypatch.setattr(reruns, "broken_constraint", end_meanwhile)
+    again = reruns.start_rerun(version=candidate, by=cast.superuser, **facts)
+    assert (again == first, again.is_busy, again.rows.count()) == (False, True, 1)
+
+
 def test_before_a_comparison_a_switch_says_that_there_is_none(
     cast: Cast, candidate: ModelVersion
 ) -> None:
