@@ -161,8 +161,13 @@ def _accuracy(cases: Counter[_Case], *, was: Any, called: Any) -> Accuracy:
 
 def _of_lesion(name: str, lesion: str) -> Subquery:
     """Return a column of the outcome that counts of a row's lesion."""
-    standing = Outcome.objects.standing().filter(lesion=OuterRef(lesion))
+    standing = Outcome.objects.standing().filter(lesion=OuterRef(lesion)).order_by()
     return Subquery(standing.values(name)[:1])
+
+
+def _known(clinic: Clinic) -> QuerySet[Any, Any]:
+    """Return the lesions that have an outcome: few of all, so they are where to begin."""
+    return Outcome.objects.standing().filter(clinic=clinic).order_by().values("lesion")
 
 
 def _predicted(clinic: Clinic, user: User) -> QuerySet[Any, Any]:
@@ -171,7 +176,7 @@ def _predicted(clinic: Clinic, user: User) -> QuerySet[Any, Any]:
     hidden = judged.exclude(Analysis.objects.open_to(user))
     return (
         Prediction.objects.filter(
-            ~Exists(hidden), RIGHT_MODALITY, clinic=clinic, image__lesion__isnull=False
+            ~Exists(hidden), RIGHT_MODALITY, clinic=clinic, image__lesion__in=_known(clinic)
         )
         .annotate(
             found_on=_of_lesion("found_on", "image__lesion"),
@@ -194,7 +199,7 @@ def _read(clinic: Clinic, user: User) -> QuerySet[Any, Any]:
             Exists(opened.filter(pk=OuterRef("analysis"))),
             clinic=clinic,
             blinded=True,
-            analysis__image__lesion__isnull=False,
+            analysis__image__lesion__in=_known(clinic),
             analysis__modality=F("analysis__image__modality"),
         )
         .annotate(

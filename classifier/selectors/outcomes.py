@@ -68,7 +68,7 @@ def outcome_facts(lesion: str) -> Subquery:
     Args:
         lesion: the path from the row to its lesion.
     """
-    standing = Outcome.objects.standing().filter(lesion=OuterRef(lesion))
+    standing = Outcome.objects.standing().filter(lesion=OuterRef(lesion)).order_by()
     return Subquery(standing.values(facts=JSONObject(**{name: name for name in _READ_ALONG}))[:1])
 
 
