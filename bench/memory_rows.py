@@ -23,8 +23,14 @@ def main(count: int, seed: int = 5) -> None:
 def fill(count: int, seed: int = 5) -> None:
     """Add rows where Django is set up; no message is sent."""
     from classifier.choices import ActorKind, State  # noqa: PLC0415 - after django.setup()
-    from classifier.models import Analysis, Image, Patient, Transition, User  # noqa: PLC0415 - same
-    from classifier.services.analyses import LABEL_SET_OF  # noqa: PLC0415 - same
+    from classifier.models import (  # noqa: PLC0415 - same
+        LABEL_SET_OF,
+        Analysis,
+        Image,
+        Patient,
+        Transition,
+        User,
+    )
     from classifier.services.images import add_image  # noqa: PLC0415 - same
 
     patient = Patient.objects.order_by("created_at")[0]

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from classifier.admin.base import ReadOnlyAdmin
 from classifier.models import ModelVersion, RerunRun
-from classifier.services.model_versions import may_switch
+from classifier.querysets.people import may_switch
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from classifier.days import start_of
 from classifier.forms.filters import ReadOnceField
 from classifier.models import Clinic
 from classifier.selectors.figures import Period
@@ -80,8 +81,8 @@ class FiguresForm(forms.Form):
         if clinic is None and not self._may_all:
             clinic = self._clinics()[0]
         return Period(
-            since=_midnight(self.cleaned_data["since"]),
-            until=_midnight(self.cleaned_data["until"] + timedelta(days=1)),
+            since=start_of(self.cleaned_data["since"]),
+            until=start_of(self.cleaned_data["until"] + timedelta(days=1)),
             clinic=clinic,
         )
 
@@ -97,7 +98,3 @@ def _day(text: str, otherwise: date) -> date:
         return forms.DateField().clean(text) or otherwise
     except forms.ValidationError:
         return otherwise
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))

@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from classifier.forms.patients import DateInput
 from classifier.models import Clinic
-from classifier.querysets.reruns import comparing_clinics, sees_all
+from classifier.querysets.people import may_switch
+from classifier.querysets.reruns import comparing_clinics
 
 if TYPE_CHECKING:
     from classifier.models import User
@@ -52,7 +53,7 @@ class RerunForm(forms.Form):
         clinic = self.fields["clinic"]
         assert isinstance(clinic, forms.ModelChoiceField)  # noqa: S101 - tells the type checker
         clinic.queryset = comparing_clinics(user).order_by("name")
-        clinic.required = not sees_all(user)
+        clinic.required = not may_switch(user)
         clinic.empty_label = None if clinic.required else str(_("All clinics"))
 
     def clean(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from classifier.models.outcomes import Outcome
 from classifier.models.own import NoticeChoice, SavedFilter
 from classifier.models.patients import Lesion, Patient
 from classifier.models.people import Clinic, Membership, User
-from classifier.models.registry import LabelSet, ModelVersion
+from classifier.models.registry import LABEL_SET_OF, LabelSet, ModelVersion
 from classifier.models.reruns import RerunRow, RerunRun
 from classifier.models.reviews import OTHER_DIAGNOSIS, Reading, Review
 from classifier.models.second_readings import Disagreement, ReadingRequest
@@ -20,6 +20,7 @@ from classifier.models.tokens import ApiToken, SentOnce
 from classifier.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
+    "LABEL_SET_OF",
     "OTHER_DIAGNOSIS",
     "Analysis",
     "ApiToken",

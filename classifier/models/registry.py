@@ -6,12 +6,18 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from classifier.choices import Modality
+
 
 class LabelSet(models.TextChoices):
     """The label sets, one network each."""
 
     ISIC9 = "isic9", _("Nine dermoscopic lesion types")
     CLINICAL5 = "clinical5", _("Five clinical conditions")
+
+
+# Never one softmax over both kinds of picture: it would learn the camera.
+LABEL_SET_OF = {Modality.DERMOSCOPY: LabelSet.ISIC9, Modality.CLINICAL: LabelSet.CLINICAL5}
 
 
 class ModelVersion(models.Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from django.db import models
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 # A clinic administrator may do what a clinician may, and manages the clinic besides.
 WRITING_ROLES = (Role.CLINICIAN, Role.ADMINISTRATOR)
+
+
+def may_switch(user: Person) -> bool:
+    """Tell whether the person decides which network answers: who may change model versions."""
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return cast("User", user).has_perm("classifier.change_modelversion")
 
 
 class ClinicQuerySet(models.QuerySet["Clinic"]):

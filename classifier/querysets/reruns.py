@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.db import models
 
 from classifier.choices import RerunRowState, RerunState
+from classifier.querysets.people import may_switch
 from classifier.querysets.records import ClinicOwnedQuerySet
 
 if TYPE_CHECKING:
@@ -28,14 +29,7 @@ def comparing_clinics(user: Person) -> ClinicQuerySet:
     they see totals, and the cases of the clinics that they belong to.
     """
     clinics: ClinicQuerySet = apps.get_model("classifier", "Clinic")._default_manager.all()
-    return clinics if sees_all(user) else clinics.administered_by(user)
-
-
-def sees_all(user: Person) -> bool:
-    """Tell whether the person decides which network answers, for all clinics together."""
-    if not (user.is_authenticated and user.is_active):
-        return False
-    return cast("User", user).has_perm("classifier.change_modelversion")
+    return clinics if may_switch(user) else clinics.administered_by(user)
 
 
 class RerunRunQuerySet(models.QuerySet["RerunRun"]):
@@ -46,7 +40,7 @@ class RerunRunQuerySet(models.QuerySet["RerunRun"]):
 
         One over all clinics is for whoever decides for all of them.
         """
-        if sees_all(user):
+        if may_switch(user):
             return self.all()
         return self.filter(clinic__in=comparing_clinics(user).values("pk"))
 

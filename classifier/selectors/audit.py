@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db.models import CharField, Exists, OuterRef
 from django.db.models.functions import Cast
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import ActorKind
+from classifier.days import start_of
 from classifier.models import Analysis, AuditEvent, Disagreement, Patient, User
 from classifier.selectors.paging import KeysetPage, paginate
 
@@ -205,9 +205,9 @@ def trail(
     if filters.get("patient"):
         events = events.filter(patient_key=filters["patient"])
     if filters.get("since"):
-        events = events.filter(at__gte=_midnight(filters["since"]))
+        events = events.filter(at__gte=start_of(filters["since"]))
     if filters.get("until") and filters["until"] < date.max:
-        events = events.filter(at__lt=_midnight(filters["until"] + timedelta(days=1)))
+        events = events.filter(at__lt=start_of(filters["until"] + timedelta(days=1)))
     page = paginate(
         events.select_related("actor"),
         order=("-at", "-id"),
@@ -259,7 +259,3 @@ def _who(event: AuditEvent) -> str:
 
 def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -24,11 +24,12 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from classifier.choices import WAITING_STATES, Decision, ReviewState, State
-from classifier.models import Analysis, BreakGlass, Clinic, Patient, Review
+from classifier.days import start_of
+from classifier.models import Analysis, BreakGlass, Clinic, Patient
 from classifier.querysets.records import Ranking
 from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.paging import KeysetPage, paginate_windows
-from classifier.selectors.results import diagnosis_name, percent_of, veil
+from classifier.selectors.results import final_diagnoses, percent_of, veil
 from classifier.wording import label_name
 from mlcore.labels import LABEL_SETS
 
@@ -237,10 +238,10 @@ def _matching(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
         chosen: Any = few if len(few) <= _FEW_PATIENTS else patients
         rows = rows.filter(patient__in=chosen)
     if filters.get("since"):
-        rows = rows.filter(created_at__gte=_start_of(filters["since"]))
+        rows = rows.filter(created_at__gte=start_of(filters["since"]))
     # The calendar's last day has no day after it.
     if filters.get("until") and filters["until"] < date.max:
-        rows = rows.filter(created_at__lt=_start_of(filters["until"] + timedelta(days=1)))
+        rows = rows.filter(created_at__lt=start_of(filters["until"] + timedelta(days=1)))
     return rows
 
 
@@ -254,10 +255,6 @@ def history(user: User, filters: dict[str, Any], *, cursor: str = "") -> ListPag
         anchors=Analysis.objects.visible_to(user),
     )
     return ListPage(list(_listed(page.rows, user)), page)
-
-
-def _start_of(day: Any) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
 
 
 def _listed(rows: Iterable[Analysis], user: User) -> Iterator[ListedAnalysis]:
@@ -356,7 +353,7 @@ def _in_english(rows: list[Analysis], user: User) -> list[list[str]]:
 
 
 def _csv_batch(rows: list[Analysis], user: User) -> Iterator[list[str]]:
-    finals = _final_diagnoses(rows)
+    finals = final_diagnoses(rows)
     outcomes = standing_outcomes(row.image.lesion for row in rows if row.image.lesion)
     for listed in _listed(rows, user):
         row = listed.analysis
@@ -384,15 +381,3 @@ def _csv_batch(rows: list[Analysis], user: User) -> Iterator[list[str]]:
             str(found.get_kind_display()) if found else "",
             found.found_on.isoformat() if found else "",
         ]
-
-
-def _final_diagnoses(rows: list[Analysis]) -> dict[Any, str]:
-    """Return the diagnosis of each analysis's last review, which may be none (deferred)."""
-    label_sets = {row.pk: row.label_set for row in rows}
-    reviews = Review.objects.filter(analysis__in=label_sets).order_by("number")
-    return {
-        review.analysis_id: diagnosis_name(
-            review.diagnosis, review.diagnosis_text, label_sets[review.analysis_id]
-        )
-        for review in reviews.only("analysis_id", "number", "diagnosis", "diagnosis_text")
-    }

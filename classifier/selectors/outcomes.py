@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, JSONObject
 
-from classifier.choices import Decision, Modality
+from classifier.choices import Decision
 from classifier.models import (
+    LABEL_SET_OF,
     OTHER_DIAGNOSIS,
     Analysis,
     Image,
-    LabelSet,
     Outcome,
     Prediction,
     Reading,
@@ -34,13 +34,9 @@ if TYPE_CHECKING:
 LABELS: Mapping[str, Label] = {
     label.key: label for each in LABEL_SETS.values() for label in each.labels
 }
-_SET_OF = {
-    Modality.DERMOSCOPY: LabelSet.ISIC9,
-    Modality.CLINICAL: LabelSet.CLINICAL5,
-}
 # No prediction was made for a picture taken otherwise than recorded now.
 RIGHT_MODALITY = Q()
-for _modality, _label_set in _SET_OF.items():
+for _modality, _label_set in LABEL_SET_OF.items():
     RIGHT_MODALITY |= Q(image__modality=_modality, model_version__label_set=_label_set)
 
 

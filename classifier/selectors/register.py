@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.models import Analysis, Review
+from classifier.models import Analysis
 from classifier.selectors.lists import history_rows
 from classifier.selectors.outcomes import standing_outcomes
 from classifier.selectors.paging import page_after
-from classifier.selectors.results import diagnosis_name, veil
+from classifier.selectors.results import final_diagnoses, veil
 
 if TYPE_CHECKING:
     import uuid
@@ -70,7 +70,7 @@ def register_page(
     revealed = set(
         Analysis.objects.revealed_to(user).filter(pk__in=keys).values_list("pk", flat=True)
     )
-    finals = _final_diagnoses(rows, revealed)
+    finals = final_diagnoses(row for row in rows if row.pk in revealed)
     for row in rows:
         if row.pk not in revealed:
             veil(row)
@@ -86,14 +86,3 @@ def register_page(
         )
         for row in rows
     ], following
-
-
-def _final_diagnoses(rows: list[Analysis], revealed: set[Any]) -> dict[Any, str]:
-    label_sets = {row.pk: row.label_set for row in rows if row.pk in revealed}
-    reviews = Review.objects.filter(analysis__in=label_sets).order_by("number")
-    return {
-        review.analysis_id: diagnosis_name(
-            review.diagnosis, review.diagnosis_text, label_sets[review.analysis_id]
-        )
-        for review in reviews.only("analysis_id", "number", "diagnosis", "diagnosis_text")
-    }

@@ -35,6 +35,7 @@ from mlcore.labels import Label, label_set
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Iterable
 
     from classifier.models import Image, Outcome, Transition, User
 
@@ -161,6 +162,18 @@ def mark_of(analysis: Analysis, readings: int) -> str:
     an opinion that was not there when they looked.
     """
     return f"{analysis.prediction_id}-{readings}"
+
+
+def final_diagnoses(rows: Iterable[Analysis]) -> dict[Any, str]:
+    """Return the diagnosis of each analysis's last review, which may be none (deferred)."""
+    label_sets = {row.pk: row.label_set for row in rows}
+    reviews = Review.objects.filter(analysis__in=label_sets).order_by("number")
+    return {
+        review.analysis_id: diagnosis_name(
+            review.diagnosis, review.diagnosis_text, label_sets[review.analysis_id]
+        )
+        for review in reviews.only("analysis_id", "number", "diagnosis", "diagnosis_text")
+    }
 
 
 def latest_analysis(image: Image) -> Analysis | None:

@@ -15,7 +15,7 @@ from kombu.pools import producers
 from redis.exceptions import RedisError
 
 from classifier.choices import ActorKind, Modality, ReviewState, State
-from classifier.models import Analysis, LabelSet, Transition
+from classifier.models import LABEL_SET_OF, Analysis, Transition
 from classifier.selectors.results import latest_analysis
 from classifier.services import audit
 from classifier.services.errors import ConflictError, RuleError
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from classifier.models import Image, User
 
 logger = logging.getLogger(__name__)
-
-# Never one softmax over both kinds of picture: it would learn the camera.
-LABEL_SET_OF = {Modality.DERMOSCOPY: LabelSet.ISIC9, Modality.CLINICAL: LabelSet.CLINICAL5}
 
 # A nudge is sent while a person waits for the page: so many seconds for a broker that hangs ...
 _NUDGE_SECONDS = 2

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from classifier.models import LabelSet, ModelVersion
+from classifier.querysets.people import may_switch
 from classifier.services import audit
 from classifier.services.errors import ConflictError, RuleError
 from mlcore.bundle import ReleaseError, load_release
@@ -54,11 +55,6 @@ def register_release(*, folder: Path) -> tuple[ModelVersion, bool]:
         ) from error
     audit.record(action="model_version.registered", subject=version, sha256=version.artefact_sha256)
     return version, True
-
-
-def may_switch(user: User) -> bool:
-    """Tell whether the person decides which network answers: who may change model versions."""
-    return user.is_active and user.has_perm("classifier.change_modelversion")
 
 
 @transaction.atomic

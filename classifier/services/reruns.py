@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -12,8 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from classifier.choices import RerunState, State
+from classifier.days import start_of
 from classifier.models import Analysis, RerunRow, RerunRun
-from classifier.querysets.reruns import comparing_clinics, sees_all
+from classifier.querysets.people import may_switch
+from classifier.querysets.reruns import comparing_clinics
 from classifier.services import audit
 from classifier.services.errors import RuleError
 from classifier.services.model_versions import check_files
@@ -54,8 +56,8 @@ def past_cases(
         label_set=version.label_set,
         state__in=(State.SUCCEEDED, State.REJECTED),
         prediction__isnull=False,
-        created_at__gte=_midnight(since),
-        created_at__lt=_midnight(until + timedelta(days=1)),
+        created_at__gte=start_of(since),
+        created_at__lt=start_of(until + timedelta(days=1)),
         modality=F("image__modality"),
     ).exclude(prediction__model_version=version)
     if clinic is not None:
@@ -149,7 +151,7 @@ def end_rerun(run: RerunRun, state: RerunState, *, by: User | None = None, told:
 
 def _may_start(by: User, clinic: Clinic | None) -> bool:
     if clinic is None:
-        return sees_all(by)
+        return may_switch(by)
     return comparing_clinics(by).filter(pk=clinic.pk).exists()
 
 
@@ -189,7 +191,3 @@ def _add_rows(run: RerunRun, cases: QuerySet[Analysis]) -> int:
         batch_size=_BULK,
     )
     return len(found)
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))

@@ -13,12 +13,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 from classifier.choices import RerunState
 from classifier.forms.models import SwitchForm
 from classifier.models import ModelVersion
+from classifier.querysets.people import may_switch
 from classifier.selectors.model_versions import facts_page, networks, switches
 from classifier.selectors.reruns import comparisons_of
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.model_versions import (
     activate_version,
-    may_switch,
     measured_facts,
     roll_back,
     version_before,

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from classifier.choices import RerunState
 from classifier.forms.models import RerunForm
 from classifier.models import ModelVersion, RerunRun
+from classifier.querysets.people import may_switch
 from classifier.selectors.reruns import (
     CSV_HEADER,
     changed_cases,
@@ -28,7 +29,6 @@ from classifier.selectors.reruns import (
 )
 from classifier.services import audit
 from classifier.services.errors import RuleError
-from classifier.services.model_versions import may_switch
 from classifier.services.reruns import cancel_rerun, count_cases, may_compare, start_rerun
 from classifier.tasks.reruns import wake
 from classifier.views.access import confirmed_recently, person

@@ -16,6 +16,7 @@ from django.utils import timezone
 from classifier.choices import Decision, RerunRowState, RerunState, TriageChange
 from classifier.models import AuditEvent, ModelVersion, RerunRow, RerunRun
 from classifier.services import reruns
+from classifier.services.patients import broken_constraint
 from classifier.services.readings import save_reading
 from tests import factories
 from tests.web import answered as make
@@ -191,7 +192,7 @@ def test_one_that_ends_while_the_same_is_asked_for_is_begun_again(
     case(cast)
     facts: dict[str, Any] = {"clinic": cast.clinic, "since": TODAY(), "until": TODAY()}
     first = reruns.start_rerun(version=candidate, by=cast.superuser, **facts)
-    broken = reruns.broken_constraint
+    broken = broken_constraint
 
     def end_meanwhile(error: Any) -> Any:
         reruns.end_rerun(first, RerunState.FINISHED)
