@@ -121,7 +121,13 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "skinapp",
-        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+        # 1 was pickled.
+        "VERSION": 2,
+        "OPTIONS": {
+            "serializer": "skinapp.caching.JsonSerializer",
+            "socket_connect_timeout": 2,
+            "socket_timeout": 2,
+        },
     },
 }
 # The sign-in throttle lives in the cache; sessions stay in the database so that a broker that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,8 +14,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from classifier.choices import Decision
 from classifier.selectors.figures import Period
 from classifier.selectors.figures.kept import counted, key_of
+from classifier.services.analyses import retry_analysis
+from classifier.services.erasure import erase_patient
 from classifier.services.reviews import save_review
 from classifier.services.second_readings import request_second_reading
 from tests import factories
@@ -118,6 +122,46 @@ def test_an_answer_that_was_closed_again_is_in_no_kept_figure(cast: Cast) -> Non
     assert images(cast.colleague, cast.clinic) == (2, 0)
 
 
+def test_a_try_again_counts_everything_anew(cast: Cast) -> None:
+    rejected, _other = store(
+        [
+            Case(cast.patient, cast.owner, final="nevus", decision=Decision.REJECTED)
+            for _number in range(2)
+        ]
+    )
+    assert images(cast.owner, cast.clinic) == images(cast.superuser, None) == (2, 2)
+    retry_analysis(analysis=rejected, by=cast.owner, reason="It was sharp.")
+    assert images(cast.owner, cast.clinic) == images(cast.superuser, None) == (2, 1)
+
+
+def test_an_erased_patient_is_in_no_kept_figure(cast: Cast) -> None:
+    patient = factories.make_patient(cast.clinic, cast.owner)
+    store([Case(one, cast.owner, final="nevus") for one in (patient, cast.patient)])
+    assert images(cast.owner, cast.clinic) == images(cast.superuser, None) == (2, 2)
+    erase_patient(
+        patient_key=patient.pk,
+        by=cast.administrator,
+        reason="They asked for it.",
+        confirmation=patient.record_number,
+    )
+    assert images(cast.owner, cast.clinic) == images(cast.superuser, None) == (1, 1)
+
+
+def test_nobodys_words_are_kept(cast: Cast) -> None:
+    """The cache's server writes to a disk, and what it holds is read as data only."""
+    cases = [Case(cast.patient, cast.owner, final="melanoma", reason="Scar")]
+    store([*cases, Case(cast.patient, cast.owner, bare=True)])
+    before = counted(cast.owner, period(cast.clinic), now=timezone.now())
+    server = cache._cache.get_client()  # type: ignore[attr-defined]  # what lies there, unread
+    written = server.get(cache.make_key(key_of(period(cast.clinic))))
+    assert json.loads(written)["tallies"]
+    assert b"scar" not in written.lower()
+    store([*cases, *cases])
+    again = counted(cast.owner, period(cast.clinic), now=timezone.now())
+    assert again.counts == before.counts
+    assert (before.reasons, again.reasons) == ([("scar", 1)], [("scar", 3)])
+
+
 def test_a_cache_that_is_away_costs_the_memory_only(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,5 +175,11 @@ def test_a_cache_that_is_away_costs_the_memory_only(
 
 
 def test_something_else_under_the_key_is_no_figure(cast: Cast) -> None:
-    cache.set(key_of(period(cast.clinic)), {"counts": "forged"})
-    assert images(cast.owner, cast.clinic) == (0, 0)
+    for other in (
+        {"counts": "forged"},
+        "forged",
+        7,
+        {"waits_by": [[]], "tallies": [], "moment": ""},
+    ):
+        cache.set(key_of(period(cast.clinic)), other)
+        assert images(cast.owner, cast.clinic) == (0, 0)

@@ -3,7 +3,8 @@
 What is kept is the same for everybody who may ask for it: it is counted of answers that hide from
 nobody (:func:`classifier.selectors.figures.counts.count`), and kept by clinic and period. Whether
 the person belongs to the clinic is asked every time, before anything kept is looked for; and where
-an answer was closed again since, everything is counted anew.
+an answer was closed again since, or a patient erased, everything is counted anew. Kept are numbers
+only: the cache's server writes to a disk, where nobody's words belong.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from dataclasses import dataclass, fields
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -21,13 +23,11 @@ from django.db.models import Count, F
 from django.db.models.functions import Lower, Trim
 
 from classifier.choices import Verdict
-from classifier.models import Clinic, ReadingRequest, Review
+from classifier.models import AuditEvent, Clinic, Erasure, ReadingRequest, Review
 from classifier.selectors.figures.counts import analyses_of, count, judged
 from classifier.selectors.figures.totals import Counts, Tally, Waits
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from django.db.models import QuerySet
 
     from classifier.models import Analysis, User
@@ -73,15 +73,15 @@ def counted(user: User, period: Period, *, now: datetime) -> Counted:
     )
     # Who sees single patients of a clinic in an emergency has figures of nobody else.
     key = key_of(period) if member else ""
-    found = _kept(key) if key else None
-    if found is not None and not _closed_since(period, found.moment - _MARGIN):
-        return found
-    began = time.monotonic()
     reasons = _reasons(period, rows) if period.clinic else []
-    found = Counted(count(user, period), reasons, now)
+    kept = _kept(key) if key else None
+    if kept is not None and not _closed_since(period, kept[1] - _MARGIN):
+        return Counted(kept[0], reasons, kept[1])
+    began = time.monotonic()
+    counts = count(user, period)
     if key and time.monotonic() - began >= settings.FIGURES_SLOW_SECONDS:
-        _keep(key, found)
-    return found
+        _keep(key, counts, now)
+    return Counted(counts, reasons, now)
 
 
 def key_of(period: Period) -> str:
@@ -100,36 +100,73 @@ def key_of(period: Period) -> str:
     return f"figures:{whose}:{hashlib.sha256(repr(facts).encode()).hexdigest()}"
 
 
-def _kept(key: str) -> Counted | None:
+def _kept(key: str) -> tuple[Counts, datetime] | None:
+    """Return what is kept, and when its counting began."""
     try:
-        found = cache.get(key)
+        facts = cache.get(key)
     except Exception:  # whatever the cache's library raises, counting goes on
         logger.warning("Kept figures could not be looked up.", exc_info=True)
         return None
-    return found if isinstance(found, Counted) else None
-
-
-def _keep(key: str, found: Counted) -> None:
     try:
-        cache.set(key, found, settings.FIGURES_KEPT_SECONDS)
+        return _counts(facts), datetime.fromisoformat(facts["moment"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Nothing is kept, or something else.
+        return None
+
+
+def _keep(key: str, counts: Counts, moment: datetime) -> None:
+    try:
+        facts = _facts(counts) | {"moment": moment.isoformat()}
+        cache.set(key, facts, settings.FIGURES_KEPT_SECONDS)
     except Exception:  # likewise
         logger.warning("Figures could not be kept.", exc_info=True)
 
 
-def _closed_since(period: Period, moment: datetime) -> bool:
-    """Tell whether an answer may have been closed to somebody again.
+def _facts(counts: Counts) -> dict[str, Any]:
+    """Return the figures as JSON can say them."""
+    return {
+        name: [
+            [question, key.isoformat() if isinstance(key, date) else key, asdict(one)]
+            for question, groups in getattr(counts, name).items()
+            for key, one in groups.items()
+        ]
+        for name in ("waits_by", "tallies")
+    }
 
-    A request for a second reading closes it to whoever is asked, and a deferral after a decision
-    to who has not read it.
+
+def _counts(facts: Any) -> Counts:
+    """Return what :func:`_facts` said."""
+    waits: dict[str, dict[Any, Waits]] = defaultdict(dict)
+    for question, key, one in facts["waits_by"]:
+        times = {name: tuple(one[name]) for name in ("answer", "review") if one[name]}
+        waits[question][_group(question, key)] = Waits(**one | times)
+    tallies: dict[str, dict[Any, Tally]] = defaultdict(dict)
+    for question, key, one in facts["tallies"]:
+        tallies[question][_group(question, key)] = Tally(**one)
+    return Counts(waits, tallies)
+
+
+def _group(question: str, key: Any) -> Any:
+    if question == "month":
+        return date.fromisoformat(key)
+    return tuple(key) if isinstance(key, list) else key
+
+
+def _closed_since(period: Period, moment: datetime) -> bool:
+    """Tell whether an answer may have been closed to somebody again, or a patient erased.
+
+    A request for a second reading closes it to whoever is asked, a deferral after a decision to
+    who has not read it, and another try to everybody.
     """
-    asked = ReadingRequest.objects.filter(created_at__gte=moment)
-    deferred = Review.objects.filter(
-        created_at__gte=moment, verdict=Verdict.DEFER, number__gt=1
-    ).order_by()
+    found: list[QuerySet[Any]] = [
+        ReadingRequest.objects.filter(created_at__gte=moment),
+        Review.objects.filter(created_at__gte=moment, verdict=Verdict.DEFER, number__gt=1),
+        AuditEvent.objects.filter(at__gte=moment, action="analysis.retried"),
+        Erasure.objects.filter(erased_at__gte=moment),
+    ]
     if period.clinic is not None:
-        asked = asked.filter(clinic=period.clinic)
-        deferred = deferred.filter(clinic=period.clinic)
-    return asked.exists() or deferred.exists()
+        found = [rows.filter(clinic=period.clinic) for rows in found]
+    return any(rows.order_by().exists() for rows in found)
 
 
 def _reasons(period: Period, rows: QuerySet[Analysis, Analysis]) -> list[tuple[str, int]]:
