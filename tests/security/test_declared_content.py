@@ -12,7 +12,8 @@ from django.urls import reverse
 from skinapp.incoming import Application, Request
 from tests.security import cells
 from tests.security.hostile import attacker, fault
-from tests.security.test_every_address import RULES, SIGN_IN_PAGES, admin_addresses
+from tests.security.rules import RULES, SIGN_IN_PAGES
+from tests.security.test_every_address import admin_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,8 @@
 """Every address of the application, asked for by everybody in the cast, by every method.
 
-The table is made from the URL configuration: a new address without a rule here fails
-``test_every_address_has_a_rule``. Each request runs against one database and is undone.
+The table is made from the URL configuration: a new address without a rule in
+:mod:`tests.security.rules` fails ``test_every_address_has_a_rule``. Each request runs against one
+database and is undone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from django.utils import timezone
 
 from tests import factories
 from tests.security import cells
-from tests.security.cells import BOTH, SEND, Person, Rule, Things, Who, address_of, body_of
-from tests.security.operations import OPERATIONS
+from tests.security.cells import Person, Rule, Things, Who, address_of, body_of
+from tests.security.rules import OWN_ACCOUNT, RULES, SIGN_IN_PAGES, TO_A_FACTOR
 from tests.web.answers import text_of
 
 if TYPE_CHECKING:
@@ -32,136 +33,6 @@ if TYPE_CHECKING:
     from tests.conftest import Cast
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
-OPEN = Rule(Who.EVERYBODY)
-OWN = Rule(Who.SIGNED_IN)
-REASON = {"reason": "because it must be"}
-
-RULES: dict[str, Rule] = {
-    "healthz": OPEN,
-    "readyz": Rule(Who.EVERYBODY, takes=("get", "head", "options")),
-    "worklist": OWN,
-    "history": OWN,
-    "history_csv": OWN,
-    "figures": OWN,
-    "undo": Rule(Who.SIGNED_IN, takes=SEND),
-    "preferences": Rule(Who.SIGNED_IN, takes=BOTH),
-    "choose_language": Rule(Who.LED_BACK, takes=SEND),
-    "saved_filter_list": OWN,
-    "saved_filter_create": Rule(Who.SIGNED_IN, takes=BOTH),
-    "saved_filter_open": Rule(Who.HOLDER, ("saved_filter",)),
-    "saved_filter_rename": Rule(Who.HOLDER, ("saved_filter",), BOTH),
-    "saved_filter_remove": Rule(Who.HOLDER, ("saved_filter",), SEND),
-    "patient_list": OWN,
-    "patient_search": OWN,
-    "patient_create": Rule(Who.A_WRITER, takes=BOTH),
-    "patient_detail": Rule(Who.MEMBERS, ("patient",)),
-    "patient_update": Rule(Who.WRITERS, ("patient",), BOTH),
-    "lesion_create": Rule(Who.WRITERS, ("patient",), BOTH),
-    "lesion_detail": Rule(Who.MEMBERS, ("lesion",)),
-    "lesion_compare": Rule(Who.MEMBERS, ("lesion",)),
-    "image_upload": Rule(Who.WRITERS, ("patient",), BOTH),
-    "analysis_new": Rule(Who.A_WRITER, takes=BOTH),
-    "image_bytes": Rule(Who.MEMBERS, ("image", "display"), is_signed=True),
-    "analysis_detail": Rule(Who.MEMBERS, ("analysis",)),
-    "analysis_status": Rule(Who.MEMBERS, ("analysis",)),
-    "analysis_map": Rule(Who.MEMBERS, ("analysis", "melanoma"), is_signed=True, veiled=True),
-    "analysis_similar": Rule(Who.MEMBERS, ("analysis",), veiled=True),
-    "reading_create": Rule(Who.WRITERS, ("analysis",), SEND),
-    "review_create": Rule(Who.WRITERS, ("analysis",), SEND),
-    "analysis_retry": Rule(Who.WRITERS, ("analysis",), SEND, REASON),
-    "analysis_cancel": Rule(Who.WRITERS, ("analysis",), SEND, REASON),
-    "analysis_modality": Rule(
-        Who.WRITERS,
-        ("analysis",),
-        SEND,
-        REASON | {"seen": "dermoscopy", "modality": "clinical"},
-    ),
-    "model_version_list": OWN,
-    "second_reading_list": OWN,
-    "second_reading_request": Rule(Who.WRITERS, ("analysis",), SEND),
-    "second_reading_withdraw": Rule(Who.WRITERS, ("reading_request",), SEND),
-    "outcome_figures": OWN,
-    "lesion_outcome": Rule(Who.MEMBERS, ("lesion",)),
-    "outcome_record": Rule(Who.WRITERS, ("lesion",), SEND),
-    "outcome_withdraw": Rule(Who.WRITERS, ("lesion",), SEND),
-    "model_version_detail": Rule(Who.SIGNED_IN, ("model_version",)),
-    "model_version_activate": Rule(Who.A_SWITCHER, ("model_version",), BOTH, REASON),
-    "model_version_roll_back": Rule(Who.A_SWITCHER, ("model_version",), BOTH, REASON),
-    "rerun_create": Rule(Who.A_COMPARER, ("model_version",), BOTH),
-    "rerun_detail": Rule(Who.COMPARERS, ("rerun",)),
-    "rerun_cancel": Rule(Who.COMPARERS, ("rerun",), SEND),
-    "rerun_csv": Rule(Who.COMPARERS, ("rerun",)),
-    "analysis_letter": Rule(Who.MEMBERS, ("analysis",)),
-    "analysis_fhir": Rule(Who.MEMBERS, ("analysis",)),
-    "import_list": Rule(Who.AN_ADMINISTRATOR, takes=BOTH),
-    "import_detail": Rule(Who.HEADS, ("import_run",)),
-    "import_start": Rule(Who.HEADS, ("import_run",), SEND),
-    "import_again": Rule(Who.HEADS, ("import_run",), SEND),
-    "import_discard": Rule(Who.HEADS, ("import_run",), SEND),
-    "import_refused": Rule(Who.HEADS, ("import_run",)),
-    "analysis_dicom_image": Rule(Who.MEMBERS, ("analysis",)),
-    "analysis_dicom_report": Rule(Who.MEMBERS, ("analysis",)),
-    "break_glass_list": OWN,
-    "break_glass_create": Rule(Who.A_CLINICIAN, takes=BOTH),
-    "break_glass_end": Rule(Who.KEEPERS, ("access",), SEND),
-    "audit_trail": Rule(Who.AN_ADMINISTRATOR),
-    "token_list": OWN,
-    "token_create": Rule(Who.A_MEMBER, takes=BOTH),
-    "token_revoke": Rule(Who.KEEPERS, ("token",), SEND),
-    "webhook_list": Rule(Who.AN_ADMINISTRATOR),
-    "webhook_create": Rule(Who.AN_ADMINISTRATOR, takes=BOTH),
-    "webhook_end": Rule(Who.HEADS, ("webhook",), SEND),
-    "webhook_again": Rule(Who.HEADS, ("delivery",), SEND),
-    "api_docs": OWN,
-    "api_schema": OPEN,
-    "patient_changes": Rule(Who.MEMBERS, ("patient",)),
-    "consent_create": Rule(Who.WRITERS, ("patient",), BOTH),
-    "patient_export": Rule(Who.ADMINISTRATORS, ("patient",), BOTH),
-    "patient_erase": Rule(Who.ADMINISTRATORS, ("patient",), BOTH),
-}
-# What programs with a token may do there is in test_every_address_by_token.
-RULES |= {name: Rule(Who.A_TOKEN, one.args, one.takes) for name, one in OPERATIONS.items()}
-# allauth's pages. What they do is the library's; that nobody gets past the sign-in is ours.
-SIGN_IN_PAGES: dict[str, tuple[Any, ...]] = {
-    "account_login": (),
-    "account_logout": (),
-    "account_signup": (),
-    "account_email_verification_sent": (),
-    "account_confirm_email": ("k",),
-    "account_inactive": (),
-    "account_reset_password": (),
-    "account_reset_password_done": (),
-    "account_reset_password_from_key": ("a", "k"),
-    "account_reset_password_from_key_done": (),
-    "account_confirm_login_code": (),
-    "mfa_authenticate": (),
-}
-OWN_ACCOUNT: dict[str, tuple[Any, ...]] = {
-    "account_reauthenticate": (),
-    "account_email": (),
-    "account_change_password": (),
-    "account_set_password": (),
-    "mfa_index": (),
-    "mfa_reauthenticate": (),
-    "mfa_activate_totp": (),
-    "mfa_deactivate_totp": (),
-    "mfa_generate_recovery_codes": (),
-    "mfa_view_recovery_codes": (),
-    "mfa_download_recovery_codes": (),
-    "mfa_list_webauthn": (),
-    "mfa_add_webauthn": (),
-    "mfa_edit_webauthn": ("key",),
-    "mfa_remove_webauthn": ("key",),
-    "mfa_reauthenticate_webauthn": (),
-}
-# Where whoever lacks a second factor is let through, to get one.
-TO_A_FACTOR = {
-    "account_reauthenticate",
-    "mfa_index",
-    "mfa_activate_totp",
-    "mfa_list_webauthn",
-    "mfa_add_webauthn",
-}
 ADMIN = sorted({name for name, _pattern in cells.walk() if name.startswith("admin:")})
 
 

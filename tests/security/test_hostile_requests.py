@@ -27,10 +27,8 @@ from tests.security.hostile import (
     encoded,
     fault,
 )
-from tests.security.test_every_address import (
-    RULES,
-    admin_addresses,
-)
+from tests.security.rules import RULES
+from tests.security.test_every_address import admin_addresses
 
 if TYPE_CHECKING:
     from django.conf import LazySettings

@@ -38,12 +38,8 @@ from tests.security.hostile import (
     fault,
     read_forms,
 )
-from tests.security.test_every_address import (
-    OWN_ACCOUNT,
-    RULES,
-    SIGN_IN_PAGES,
-    admin_addresses,
-)
+from tests.security.rules import OWN_ACCOUNT, RULES, SIGN_IN_PAGES
+from tests.security.test_every_address import admin_addresses
 from tests.security.test_signing_in import SECRET
 from tests.web import answered as make
 
