@@ -76,8 +76,11 @@ class ReviewForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
     )
     expected_number = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
-    # What the page showed, see ``mark_of``; a form without it is late.
-    seen = forms.CharField(max_length=80, required=False, widget=forms.HiddenInput)
+    # What the page showed, see ``mark_of``; a form without it is late. The page's form of the
+    # modality has a "seen" of its own.
+    seen = forms.CharField(
+        max_length=80, required=False, widget=forms.HiddenInput(attrs={"id": "id_review_seen"})
+    )
 
     def __init__(
         self, *args: Any, analysis: Analysis, must_say_why: bool = False, **kwargs: Any
