@@ -14,21 +14,14 @@ import keras
 import numpy as np
 
 from mlcore.bundle import ReleaseError, new_folder, sha256_of, write_release
-from mlcore.calibrate import (
-    MIN_COVERAGE,
-    TARGET_RISK,
-    Calibration,
-    calibration_of,
-    choose_threshold,
-    choose_triage_threshold,
-    risk_coverage,
-)
+from mlcore.calibrate import MIN_COVERAGE, TARGET_RISK, choose_threshold, risk_coverage
 from mlcore.card import render_card
 from mlcore.data.outside import DEVELOPMENT, HELD_OUT
 from mlcore.data.splits import digest_of
 from mlcore.detectors import Features
 from mlcore.drift import CONFIDENCE, GATE_PREFIX, INPUTS, SUSPICION, reference_of
 from mlcore.evaluate import evaluate, operating_point, softmax
+from mlcore.fitting import add_offsets, answers_of, fit_to_unseen, triage_of
 from mlcore.gating import (
     MOST_OWN,
     Rules,
@@ -105,7 +98,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
 
     Args:
         recipe: how the network was trained.
-        trained: the run.
+        trained: the run, or :func:`mlcore.earlier.network_of` an earlier release.
         parts: pictures of ``train``, ``calibration`` and ``test``, and of ``validation`` unless the
             run learnt from them too.
         releases: folder of all releases.
@@ -124,18 +117,18 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     """
     # First of all: a release that cannot be written must not cost a look at the test split.
     new_folder(releases, recipe.label_set, version)
-    if recipe.network not in SCALES:
-        msg = f"{recipe.network} is there to compare with (mlcore evaluate) and gives no map."
-        raise ReleaseError(msg)
+    _refuse_without_map(recipe)
     labels = label_set(recipe.label_set)
-    model = build_released(trained.model, recipe.network, recipe.side)
+    model = trained.model
+    if not isinstance(model.output, dict):
+        model = build_released(model, recipe.network, recipe.side)
     calibration = parts["calibration"]
-    fitted = _calibration(model, recipe, calibration, held_out)
+    fitted, raised = fit_to_unseen(model, recipe, parts, held_out)
     temperature = round(fitted.temperature, 6)
-    _add_offsets(model, fitted.offsets)
+    add_offsets(model, fitted.offsets)
     round_to_half(model)
     logits = {
-        name: _answers(model, part.squares(recipe.side))
+        name: answers_of(model, part.squares(recipe.side))
         for name, part in parts.items()
         if name != "train"
     }
@@ -146,7 +139,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         calibration.labels, chances["calibration"], held=_held(margins, len(calibration))
     )
     bad = np.array([label.malignant for label in labels.labels])
-    triage = _triage(bad, held_out, fitted, calibration.labels, chances["calibration"])
+    triage = triage_of(bad, held_out, fitted, calibration.labels, chances["calibration"])
     metrics: dict[str, Any] = dict(cross_validation or {})
     for name in logits:
         groups = [record.group for record in parts[name].records]
@@ -174,6 +167,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         "input_side": recipe.side,
         "temperature": temperature,
         "offsets": [round(float(offset), 4) for offset in fitted.offsets],
+        "melanoma_raised": round(raised, 2),
         "calibrated_on": "calibration" if held_out is None else "cross_validation",
         "answer_threshold": chosen["threshold"],
         "answer_rule": {
@@ -210,7 +204,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
 
         def judge(pictures: Sequence[Picture]) -> NDArray[Any]:
             squares = np.stack([to_array(picture, recipe.side) for picture in pictures])
-            return softmax(_answers(saved, squares), temperature)
+            return softmax(answers_of(saved, squares), temperature)
 
         golden = write_golden(folder, recipe.label_set, judge)
         shown = [to_array(picture, recipe.side) for picture in golden]
@@ -234,6 +228,12 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         (folder / "card.md").write_text(card, encoding="utf-8")
 
     return write_release(releases, manifest, fill)
+
+
+def _refuse_without_map(recipe: Recipe) -> None:
+    if recipe.network not in SCALES:
+        msg = f"{recipe.network} is there to compare with (mlcore evaluate) and gives no map."
+        raise ReleaseError(msg)
 
 
 def _runner(model: keras.Model) -> Run:
@@ -286,44 +286,6 @@ def _images(part: Pictures) -> list[Picture]:
     from PIL import Image  # noqa: PLC0415 - one use
 
     return [Image.fromarray(array) for array in part.arrays]
-
-
-def _calibration(
-    model: keras.Model, recipe: Recipe, calibration: Pictures, held_out: HeldOut | None
-) -> Calibration:
-    if held_out is not None:
-        places = [record.archive for record in held_out.records]
-        return calibration_of(held_out.logits, held_out.labels, places, even=recipe.even_labels)
-    places = [record.archive for record in calibration.records]
-    logits = _answers(model, calibration.squares(recipe.side))
-    return calibration_of(logits, calibration.labels, places, even=recipe.even_labels)
-
-
-def _triage(
-    bad: NDArray[np.bool_],
-    held_out: HeldOut | None,
-    fitted: Calibration,
-    truth: NDArray[np.int64],
-    chances: NDArray[np.float64],
-) -> float:
-    if held_out is not None:
-        truth, chances = held_out.labels, fitted.chances(held_out.logits)
-    return choose_triage_threshold(bad[truth], chances[:, bad].sum(axis=1))
-
-
-def _add_offsets(model: keras.Model, offsets: NDArray[np.float64]) -> None:
-    layer = model.get_layer("logits")
-    kernel, bias = layer.get_weights()
-    layer.set_weights([kernel, bias + offsets.astype(bias.dtype)])
-
-
-def _answers(model: keras.Model, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return logits (n, labels) of uint8 squares (n, side, side, 3)."""
-    parts = [
-        np.asarray(model.predict_on_batch(squares[i : i + 32].astype(np.float32))["logits"])
-        for i in range(0, len(squares), 32)
-    ]
-    return np.concatenate(parts)
 
 
 def _spread(count: int) -> NDArray[np.int64]:
@@ -384,7 +346,7 @@ def _prove_parity(folder: Path, model: keras.Model, squares: NDArray[np.uint8]) 
     runner = Interpreter(model_path=str(folder / "model.tflite")).get_signature_runner()
     name = next(iter(runner.get_input_details()))
     logits = [runner(**{name: square[None].astype(np.float32)})["logits"] for square in squares]
-    ours, theirs = softmax(np.concatenate(logits)), softmax(_answers(model, squares))
+    ours, theirs = softmax(np.concatenate(logits)), softmax(answers_of(model, squares))
     worst = float(np.abs(ours - theirs).max())
     if worst > TOLERANCE or not same_ranking(ours, theirs):
         msg = (

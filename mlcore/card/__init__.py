@@ -5,6 +5,7 @@ Sendak et al., npj Digital Medicine 3:41, 2020, https://doi.org/10.1038/s41746-0
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from mlcore.card import words
@@ -140,6 +141,8 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
     # Older releases say nothing of offsets and had none: their mix is that of the part.
     if "offsets" in manifest and manifest.get("recipe", {}).get("even_labels"):
         fitted += f", {words.EVEN_LABELS}"
+    if raised := manifest.get("melanoma_raised"):
+        fitted += f"; {words.MELANOMA_RAISED.format(times=math.exp(raised))}"
     return fitted
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlcore.bundle import RELEASES, new_folder
+from mlcore.bundle import RELEASES, load_release, new_folder
 from mlcore.cli.crossvalidate import FIGURES as CROSS_FIGURES
 from mlcore.cli.crossvalidate import dealt_folds
 from mlcore.cli.options import (
@@ -26,10 +26,13 @@ from mlcore.train.run import RunError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from mlcore.cli.options import Commands
     from mlcore.data.outside import OutsidePictures
     from mlcore.train.folds import HeldOut
+    from mlcore.train.loop import Trained
+    from mlcore.train.pictures import Pictures
     from mlcore.train.recipes import Recipe
 
 
@@ -44,6 +47,13 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--stopped", action="store_true", help="take a run that was stopped before its last epoch"
     )
+    command.add_argument(
+        "--network-of",
+        metavar="VERSION",
+        default="",
+        help="take the network of an earlier release of the recipe, and choose anew what is "
+        "chosen after the training",
+    )
     command.set_defaults(run=run)
 
 
@@ -52,17 +62,11 @@ def run(options: argparse.Namespace) -> int:
     recipe = recipe_named(options.recipe)
     new_folder(options.releases, recipe.label_set, options.version)
     from mlcore.release import make_release  # noqa: PLC0415 - imports Keras
-    from mlcore.train.loop import load_trained  # noqa: PLC0415 - imports Keras
 
-    trained = load_trained(
-        recipe,
-        folder=run_folder(options, recipe),
-        seed=options.seed,
-        even_if_stopped=options.stopped,
-    )
     learnt = ("train+validation",) if options.final else ("train", "validation")
     parts = pictures(options, recipe, options.seed, (*learnt, *SPLITS[1:]))
     parts["train"] = parts.pop(learnt[0])
+    trained = _trained(options, recipe, parts)
     held_out, cross_validation = _cross_validated(options, recipe)
     made = make_release(
         recipe,
@@ -78,6 +82,23 @@ def run(options: argparse.Namespace) -> int:
     )
     print(f"released {made.key} {made.version}: {made.folder}")  # noqa: T201 - the result
     return 0
+
+
+def _trained(options: argparse.Namespace, recipe: Recipe, parts: Mapping[str, Pictures]) -> Trained:
+    """Return the finished run, or the network of the release that is named instead."""
+    if options.network_of:
+        from mlcore.earlier import network_of  # noqa: PLC0415 - imports Keras
+
+        earlier = load_release(options.releases / recipe.label_set / options.network_of)
+        return network_of(earlier, recipe, parts, seed=options.seed)
+    from mlcore.train.loop import load_trained  # noqa: PLC0415 - imports Keras
+
+    return load_trained(
+        recipe,
+        folder=run_folder(options, recipe),
+        seed=options.seed,
+        even_if_stopped=options.stopped,
+    )
 
 
 def _outside(options: argparse.Namespace, recipe: Recipe) -> dict[str, OutsidePictures] | None:

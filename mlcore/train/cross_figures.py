@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlcore.calibrate import calibration_of, choose_threshold, choose_triage_threshold
+from mlcore.calibrate import (
+    calibration_of,
+    choose_threshold,
+    choose_triage_threshold,
+    raise_label,
+)
 from mlcore.data.archives import HAM10000
 from mlcore.data.sets import HAM_LABELS
 from mlcore.evaluate import (
@@ -62,6 +67,7 @@ def calibrated(key: str, held_out: HeldOut, *, even: bool = True) -> Calibrated:
         held_out: predictions of all folds.
         even: see :func:`mlcore.calibrate.calibration_of`.
     """
+    keys = label_set(key).keys
     bad = np.array([label.malignant for label in label_set(key).labels])
     chances = np.zeros(held_out.logits.shape, dtype=np.float64)
     answer, triage = np.zeros(len(chances)), np.zeros(len(chances))
@@ -71,6 +77,9 @@ def calibrated(key: str, held_out: HeldOut, *, even: bool = True) -> Calibrated:
         others, truth = held_out.logits[~inside], held_out.labels[~inside]
         from_where = [places[i] for i in np.nonzero(~inside)[0]]
         fitted = calibration_of(others, truth, from_where, even=even)
+        if even and "melanoma" in keys:
+            melanoma = keys.index("melanoma")
+            fitted, _by = raise_label(fitted, others, truth, melanoma, collections=from_where)
         others = fitted.chances(others)
         answer[inside] = choose_threshold(truth, others)["threshold"]
         triage[inside] = choose_triage_threshold(bad[truth], others[:, bad].sum(axis=1))

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from mlcore.calibrate import (
+    MELANOMA_TOLERANCE,
     MIN_COVERAGE,
     TARGET_RISK,
+    Calibration,
     calibration_of,
     choose_threshold,
     choose_triage_threshold,
     fit_offsets,
     fit_temperature,
     label_weights,
+    raise_label,
     risk_coverage,
 )
 from mlcore.evaluate import softmax
@@ -167,3 +170,39 @@ def test_labels_may_stay_as_frequent_as_they_are() -> None:
     as_found = calibration_of(logits, truth, even=False).chances(logits)[:, 1].mean()
     assert as_found == pytest.approx(0.2, abs=0.02)
     assert even > as_found + 0.1
+
+
+def test_a_label_is_raised_as_far_as_that_costs_next_to_nothing() -> None:
+    rng = np.random.default_rng(5)
+    truth = np.repeat([0, 1, 2], [60, 60, 200])
+    logits = np.eye(3)[truth] * 2.0 + rng.normal(0, 1.0, (320, 3))
+    # The first label is called the second more often than it should be.
+    logits[truth == 0, 1] += 1.5
+    fitted = calibration_of(logits, truth)
+    raised, by = raise_label(fitted, logits, truth, 0)
+    weights = label_weights(truth)
+
+    def right(one: Calibration) -> float:
+        return float(weights @ (one.chances(logits).argmax(axis=1) == truth))
+
+    def found(one: Calibration) -> float:
+        return float((one.chances(logits)[truth == 0].argmax(axis=1) == 0).mean())
+
+    assert 0 < by <= 2
+    assert found(raised) > found(fitted)
+    assert right(raised) >= right(fitted) - MELANOMA_TOLERANCE - 1e-9
+    # A step further would cost more than is allowed of the best.
+    further, _by = raise_label(fitted, logits, truth, 0, tolerance=0.05)
+    assert found(further) >= found(raised)
+    assert right(further) >= right(fitted) - 0.05 - 1e-9
+    # Only that label's offset moves, and by as much as is said.
+    moved = (raised.offsets - fitted.offsets) / fitted.temperature
+    np.testing.assert_allclose(moved, [by, 0, 0], atol=1e-9)
+
+
+def test_a_label_that_nothing_is_gained_by_raising_stays() -> None:
+    truth = np.repeat([0, 1], 50)
+    logits = np.eye(2)[truth] * 0.2
+    logits[truth == 1, 0] = 0.19
+    fitted = Calibration(np.zeros(2), 1.0)
+    assert raise_label(fitted, logits, truth, 0)[1] == 0

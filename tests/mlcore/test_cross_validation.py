@@ -171,13 +171,16 @@ def test_the_command_measures_every_picture_once_and_goes_on(
     # What is kept in the repository stands in for runs that are gone, and is not trained again.
     assert main([*arguments, "--keep"]) == 0
     assert capsys.readouterr().out == "3 of 3 folds are kept\n"
+    with np.load(folder / "fold0" / "held-out.npz", allow_pickle=False) as saved:
+        said = saved["logits"]
+    with np.load(tmp_path / "kept" / folder.name / "fold0.npz", allow_pickle=False) as saved:
+        np.testing.assert_allclose(saved["logits"], said, atol=0.00051)
     shutil.rmtree(folder)
     with monkeypatch.context() as patched:
         patched.setattr("mlcore.train.folds.train", None)
         assert main(arguments) == 0
-    again = json.loads(capsys.readouterr().out)["cross_validation"]["figures"]
-    for name, figure in figures["cross_validation"]["figures"].items():
-        assert again[name]["value"] == pytest.approx(figure["value"], abs=0.005), name
+    again = json.loads(capsys.readouterr().out)["cross_validation"]
+    assert (again["images"], again["folds"]) == (50, 3)
     # Another deal is not mixed with this one.
     assert main([*arguments[:4], "4", *arguments[5:]]) == 2
     assert "is of other pictures; remove" in capsys.readouterr().err
@@ -201,7 +204,7 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from mlcore.bundle import load_release
-    from mlcore.calibrate import calibration_of
+    from mlcore.calibrate import calibration_of, raise_label
     from mlcore.cli import main
     from mlcore.train.folds import _answers, read_folds
 
@@ -240,7 +243,13 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     # What the release adds to its logits comes from the folds.
     assert made.manifest["calibrated_on"] == "cross_validation"
     held_out = read_folds("clinical5", folds, folder)
-    expected = calibration_of(held_out.logits, held_out.labels)
+    places = [record.archive for record in held_out.records]
+    fitted = calibration_of(held_out.logits, held_out.labels, places)
+    melanoma = label_set("clinical5").keys.index("melanoma")
+    expected, by = raise_label(
+        fitted, held_out.logits, held_out.labels, melanoma, collections=places
+    )
+    assert made.manifest["melanoma_raised"] == pytest.approx(by)
     np.testing.assert_allclose(made.manifest["offsets"], expected.offsets, atol=1e-3)
     assert made.manifest["temperature"] == pytest.approx(expected.temperature, rel=1e-3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlcore.bundle import ReleaseError
+from mlcore.bundle import ReleaseError, load_release
 from mlcore.golden import GOLDEN, GoldenError, check_golden, same_ranking
 from mlcore.labels import label_set
 from mlcore.predictor import Predictor
@@ -186,3 +187,33 @@ def test_a_serving_file_that_disagrees_is_not_released(
     model.get_layer("logits").set_weights([-kernel, bias])
     with pytest.raises(ParityError, match="rank the labels differently"):
         _prove_parity(made.folder, model, squares)
+
+
+def test_an_earlier_releases_network_is_released_anew(
+    made: Release, tiny: Recipe, clinical_root: Path, tmp_path: Path, capsys: Any
+) -> None:
+    from mlcore.cli import main
+
+    releases = tmp_path / "releases"
+    shutil.copytree(made.folder, releases / "clinical5" / "1.0.0")
+    common = ["release", "--recipe", tiny.name, "--runs", str(tmp_path), "--test-looks", "4"]
+    common += ["--releases", str(releases), "--network-of", "1.0.0", "--version", "1.1.0"]
+    # Neither another deal nor pictures that have changed since.
+    assert main([*common, "--data", str(clinical_root), "--seed", "2"]) == 2
+    assert "another recipe or seed" in capsys.readouterr().err
+    other = tmp_path / "sets"
+    shutil.copytree(clinical_root, other)
+    next((other / "clinical5" / "train" / "acne").iterdir()).unlink()
+    assert main([*common, "--data", str(other)]) == 2
+    assert "other pictures than are dealt today" in capsys.readouterr().err
+    assert not (releases / "clinical5" / "1.1.0").exists()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
+        assert main([*common, "--data", str(clinical_root)]) == 0
+    again = load_release(releases / "clinical5" / "1.1.0")
+    # The same network, and therefore the same choices, but for what half precision took from them.
+    assert again.manifest["temperature"] == pytest.approx(made.manifest["temperature"], rel=0.02)
+    np.testing.assert_allclose(again.manifest["offsets"], made.manifest["offsets"], atol=0.1)
+    assert again.manifest["melanoma_raised"] == made.manifest["melanoma_raised"]
+    assert again.manifest["test_looks"] == 4
