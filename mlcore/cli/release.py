@@ -64,9 +64,11 @@ def run(options: argparse.Namespace) -> int:
     from mlcore.release import make_release  # noqa: PLC0415 - imports Keras
 
     learnt = ("train+validation",) if options.final else ("train", "validation")
+    # A run that is not over is told before any picture is read.
+    finished = None if options.network_of else _finished_run(options, recipe)
     parts = pictures(options, recipe, options.seed, (*learnt, *SPLITS[1:]))
     parts["train"] = parts.pop(learnt[0])
-    trained = _trained(options, recipe, parts)
+    trained = finished or _earlier_network(options, recipe, parts)
     held_out, cross_validation = _cross_validated(options, recipe)
     made = make_release(
         recipe,
@@ -84,13 +86,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _trained(options: argparse.Namespace, recipe: Recipe, parts: Mapping[str, Pictures]) -> Trained:
-    """Return the finished run, or the network of the release that is named instead."""
-    if options.network_of:
-        from mlcore.earlier import network_of  # noqa: PLC0415 - imports Keras
-
-        earlier = load_release(options.releases / recipe.label_set / options.network_of)
-        return network_of(earlier, recipe, parts, seed=options.seed)
+def _finished_run(options: argparse.Namespace, recipe: Recipe) -> Trained:
+    """Return the recipe's run."""
     from mlcore.train.loop import load_trained  # noqa: PLC0415 - imports Keras
 
     return load_trained(
@@ -99,6 +96,16 @@ def _trained(options: argparse.Namespace, recipe: Recipe, parts: Mapping[str, Pi
         seed=options.seed,
         even_if_stopped=options.stopped,
     )
+
+
+def _earlier_network(
+    options: argparse.Namespace, recipe: Recipe, parts: Mapping[str, Pictures]
+) -> Trained:
+    """Return the network of the release that is named instead of a run."""
+    from mlcore.earlier import network_of  # noqa: PLC0415 - imports Keras
+
+    earlier = load_release(options.releases / recipe.label_set / options.network_of)
+    return network_of(earlier, recipe, parts, seed=options.seed)
 
 
 def _outside(options: argparse.Namespace, recipe: Recipe) -> dict[str, OutsidePictures] | None:

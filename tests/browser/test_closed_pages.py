@@ -148,14 +148,14 @@ def send_old_images(window: Visitor) -> str:
     return urlsplit(window.page.url).path
 
 
-def save_a_filter(window: Visitor) -> list[str]:
+def save_a_filter(window: Visitor, name: str = "Melanoma") -> list[str]:
     """Keep a filter of the history under a name; return the pages on which that is done."""
     page = window.page
     window.go(f"{reverse('history')}?label=melanoma")
     page.get_by_text("Save this filter").press("Enter")
-    page.get_by_label("Name", exact=True).fill("Melanoma")
+    page.get_by_label("Name", exact=True).fill(name)
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="Melanoma", exact=True).wait_for()
+    page.get_by_role("link", name=name, exact=True).wait_for()
     window.go(reverse("saved_filter_list"))
     rename = page.locator("main a[href$='/rename/']").first.get_attribute("href") or ""
     return [rename, f"{reverse('saved_filter_create')}?page=history&filter=label%3Dnevus"]

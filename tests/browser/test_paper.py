@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.urls import reverse
 
-from tests.browser.test_closed_pages import compare_networks
+from tests.browser.test_closed_pages import compare_networks, save_a_filter
 from tests.browser.test_looks_and_keys import open_result
 from tests.browser.visitor import visitor
 
@@ -103,6 +103,7 @@ def test_what_is_printed_fits_the_sheet_and_holds_nothing_to_press(
         window.go("/admin/classifier/clinic/add/")
         window.confirm()
         compared = compare_networks(window)[0]
+        save_a_filter(window, "On paper")
         pages = pages_of(window) | {"comparison": (compared, "Which way")}
         open_result(window)
         pages["result"] = (page.url.removeprefix(site.address), "The network's answer")
