@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -37,6 +41,32 @@ _SETTING_UP = frozenset(
         "choose_language",
     }
 )
+
+
+class SignInMiddleware(LoginRequiredMiddleware):
+    """Sends whoever is not signed in to the sign-in page, and from there to a page that exists.
+
+    What was sent after a sign-in ended cannot be sent again by following a link: the person is led
+    back to the page that they sent it from, and is told that nothing was saved.
+    """
+
+    def handle_no_permission(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+    ) -> HttpResponseRedirect:
+        """Answer a request that nobody signed in has made."""
+        if request.method in {"GET", "HEAD"}:
+            return super().handle_no_permission(request, view_func)
+        came_from = request.headers.get("Referer", "")
+        ours = url_has_allowed_host_and_scheme(
+            came_from, {request.get_host()}, require_https=request.is_secure()
+        )
+        back = urlsplit(came_from)._replace(scheme="", netloc="").geturl() if ours else ""
+        messages.warning(
+            request, _("You were signed out in between, so nothing was saved. Sign in again.")
+        )
+        return redirect_to_login(
+            back or "/", self.get_login_url(view_func), self.get_redirect_field_name(view_func)
+        )
 
 
 class SessionLimitsMiddleware:

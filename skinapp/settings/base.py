@@ -62,7 +62,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     # Before the form's token is looked for, which reads the body: a stranger's is not read.
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "skinapp.signing_in.SignInMiddleware",
     "skinapp.throttle.UploadThrottleMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -258,6 +258,11 @@ class Upload {
       this.show(row, "failed", this.word(signedOut ? "SignedOut" : "Failed"));
       return;
     }
+    if (!answer.files && !answer.errors) {
+      // The sign-in page answers programs in JSON too.
+      this.show(row, "failed", this.word("SignedOut"));
+      return;
+    }
     const told = answer.files?.[0];
     if (told) {
       row.url = told.analysis_url ?? "";

@@ -7,7 +7,7 @@ import time
 import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -26,6 +26,7 @@ from classifier.services import sealing
 from classifier.services.second_factor import lacks_second_factor
 from skinapp import signing_in
 from tests.factories import PASSWORD
+from tests.web.answers import text_of
 
 if TYPE_CHECKING:
     from django.conf import LazySettings
@@ -285,3 +286,31 @@ def test_a_wrong_number_of_proxies_does_not_shut_the_sign_in(
     client = Client(headers={"X-Forwarded-For": "203.0.113.5"})
     sent = client.post(LOGIN, {"login": cast.owner.email, "password": PASSWORD})
     assert sent["Location"] == reverse("worklist")
+
+
+@pytest.mark.parametrize(
+    ("came_from", "back"),
+    [
+        ("http://testserver/analyses/x/?tab=1", "/analyses/x/?tab=1"),
+        ("https://elsewhere.example/analyses/x/", "/"),
+        ("http://testserver@elsewhere.example/", "/"),
+        ("javascript:alert(1)", "/"),
+        ("", "/"),
+    ],
+)
+def test_what_is_sent_after_a_sign_in_ended_leads_back_to_where_it_was_sent_from(
+    cast: Cast, came_from: str, back: str
+) -> None:
+    address = reverse("reading_create", args=[uuid.uuid4()])
+    client = Client()
+    answer = client.post(address, {"diagnosis": "nevus"}, headers={"Referer": came_from})
+    assert answer.status_code == 302
+    place, _mark, query = answer["Location"].partition("?")
+    assert (place, parse_qs(query)) == (reverse("account_login"), {"next": [back]})
+    # The page that takes readings cannot be opened by a link; the sign-in page says what happened.
+    assert "nothing was saved" in text_of(client.get(answer["Location"]))
+    # A page that was only asked for is led back to as it is, without a word.
+    asked = Client()
+    answer = asked.get(reverse("history"), headers={"Referer": came_from})
+    assert parse_qs(answer["Location"].partition("?")[2]) == {"next": [reverse("history")]}
+    assert "nothing was saved" not in text_of(asked.get(answer["Location"]))
