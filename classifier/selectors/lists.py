@@ -72,13 +72,11 @@ class ListedAnalysis:
         analysis: the job; veiled where the answer is hidden from the person.
         revealed: whether the person may see what the network said.
         label: the first label's name, or "" while hidden or missing.
-        triage_group: likewise.
     """
 
     analysis: Analysis
     revealed: bool
     label: str
-    triage_group: str
 
 
 @dataclass(frozen=True)
@@ -272,7 +270,6 @@ def _listed(rows: Iterable[Analysis], user: User) -> Iterator[ListedAnalysis]:
             row,
             row.pk in revealed,
             label_name(label) if label else "",
-            label.triage_group if label else "",
         )
 
 

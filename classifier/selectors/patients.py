@@ -14,7 +14,7 @@ from classifier.choices import BodySite, Decision
 from classifier.models import Analysis, Image, Lesion, Patient, Review
 from classifier.selectors.outcomes import outcome_facts
 from classifier.selectors.paging import KeysetPage, paginate, paginate_windows
-from mlcore.labels import label_set
+from mlcore.labels import TRIAGE_ORDER, label_set
 
 if TYPE_CHECKING:
     import uuid
@@ -76,6 +76,7 @@ class TimelineAnalysis:
         revealed: whether the person may see what the network said.
         label: the label the network put first; None while there is no answer, where it could
             not say, and where it is hidden from the person.
+        group: the worst triage group that is plausible; "" where there is no label.
         review: the last word of a clinician; None where there is none, where it is hidden, and
             where the page does not show it.
     """
@@ -83,6 +84,7 @@ class TimelineAnalysis:
     analysis: Analysis
     revealed: bool
     label: Label | None
+    group: str = ""
     review: Review | None = None
 
 
@@ -218,4 +220,7 @@ def last_reviews(analyses: Iterable[uuid.UUID]) -> dict[uuid.UUID, Review]:
 def _told(analysis: Analysis, review: Review | None, *, revealed: bool) -> TimelineAnalysis:
     answered = revealed and analysis.decision == Decision.ANSWER
     label = label_set(analysis.label_set).label(analysis.top_label) if answered else None
-    return TimelineAnalysis(analysis=analysis, revealed=revealed, label=label, review=review)
+    group = TRIAGE_ORDER[analysis.triage_rank] if label is not None else ""
+    return TimelineAnalysis(
+        analysis=analysis, revealed=revealed, label=label, group=group, review=review
+    )

@@ -13,8 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from classifier.choices import Role, SkinType
-from classifier.models import AuditEvent, Lesion, Membership, Patient
+from classifier.models import Analysis, AuditEvent, Clinic, Lesion, Membership, Patient
+from mlcore.labels import TRIAGE_ORDER
 from tests import factories
+from tests.web import answered as make
 from tests.web.answers import queries_of, text_of
 
 if TYPE_CHECKING:
@@ -341,3 +343,15 @@ def test_the_longest_names_fit(cast: Cast) -> None:
     page = cast.client_of(cast.owner).get(response["Location"])
     assert page.status_code == 200
     assert "Wolfeschlegelstein" * 11 in page.content.decode()
+
+
+def test_the_timeline_tells_the_worst_group_that_is_plausible(cast: Cast) -> None:
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner, top="nevus")
+    worst = TRIAGE_ORDER.index("skin cancer")
+    Analysis.objects.filter(pk=analysis.pk).update(triage_rank=worst)
+    Clinic.objects.filter(pk=cast.clinic.pk).update(blinded_first=False)
+    page = text_of(cast.client_of(cast.owner).get(cast.patient.get_absolute_url()))
+    assert "Nevus" in page
+    # As the result says it, not the group of the first label.
+    assert "Skin cancer" in page
+    assert "Benign lesion" not in page
