@@ -148,10 +148,12 @@ def send_old_images(window: Visitor) -> str:
     return urlsplit(window.page.url).path
 
 
-def save_a_filter(window: Visitor, name: str = "Melanoma") -> list[str]:
+def save_a_filter(
+    window: Visitor, name: str = "Melanoma", query: str = "label=melanoma"
+) -> list[str]:
     """Keep a filter of the history under a name; return the pages on which that is done."""
     page = window.page
-    window.go(f"{reverse('history')}?label=melanoma")
+    window.go(f"{reverse('history')}?{query}")
     page.get_by_text("Save this filter").press("Enter")
     page.get_by_label("Name", exact=True).fill(name)
     page.keyboard.press("Enter")

@@ -103,7 +103,7 @@ def test_what_is_printed_fits_the_sheet_and_holds_nothing_to_press(
         window.go("/admin/classifier/clinic/add/")
         window.confirm()
         compared = compare_networks(window)[0]
-        save_a_filter(window, "On paper")
+        save_a_filter(window, "On paper", "state=succeeded")
         pages = pages_of(window) | {"comparison": (compared, "Which way")}
         open_result(window)
         pages["result"] = (page.url.removeprefix(site.address), "The network's answer")
