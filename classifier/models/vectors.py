@@ -42,7 +42,11 @@ class HalfVectorField(models.Field[Any, Any]):
 
     def get_prep_value(self, value: Iterable[float] | None) -> str | None:
         """Return what PostgreSQL reads; six digits are more than it keeps."""
-        return None if value is None else f"[{','.join(f'{float(one):.6g}' for one in value)}]"
+        if value is None:
+            return None
+        numbers = tuple(value)
+        # One format for all of them: a worker writes 1 280 with every result.
+        return f"[{','.join(['%.6g'] * len(numbers)) % numbers}]"
 
     def get_placeholder(self, *_how: Any) -> str:
         """Return the place of a value in a statement."""

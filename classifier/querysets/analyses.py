@@ -75,11 +75,18 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
         """Return the running rows whose worker has not answered in time."""
         return self.filter(state=State.RUNNING, lease_until__lt=now)
 
-    def for_lists(self) -> AnalysisQuerySet:
-        """Return rows with what a list shows, and none of the heavy columns."""
-        return self.select_related(
-            "patient", "clinic", "model_version", "last_reviewer", "image__lesion"
-        ).defer("model_version__manifest", "model_version__metrics", "patient__notes")
+    def for_lists(self, user: Person) -> AnalysisQuerySet:
+        """Return rows with what a list shows, and none of the heavy columns.
+
+        ``is_revealed`` tells whether the person may see the answer, of rows that they see; see
+        :meth:`open_to`.
+        """
+        revealed = models.ExpressionWrapper(self.open_to(user), output_field=models.BooleanField())
+        return (
+            self.select_related("patient", "clinic", "image__lesion")
+            .defer("patient__notes")
+            .annotate(is_revealed=revealed)
+        )
 
 
 class PredictionQuerySet(ClinicOwnedQuerySet["Prediction"]):

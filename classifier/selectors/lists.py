@@ -125,7 +125,7 @@ def worklist(
         size=settings.PAGE_SIZE,
         anchors=Analysis.objects.visible_to(user).annotate(**ranking.anywhere),
     )
-    return ListPage(list(_listed(page.rows, user)), page)
+    return ListPage(list(_listed(page.rows)), page)
 
 
 def tab_rows(tab: str) -> AnalysisQuerySet:
@@ -155,7 +155,7 @@ def _window(rows: AnalysisQuerySet, user: User, ranking: Ranking | None = None) 
 
     def window(order: Sequence[str], beyond: Q, most: int) -> Iterable[Analysis]:
         found = rows.first_visible_to(user, order=order, size=most, beyond=beyond, ranking=ranking)
-        return found.for_lists()[:most]
+        return found.for_lists(user)[:most]
 
     return window
 
@@ -252,25 +252,17 @@ def history(user: User, filters: dict[str, Any], *, cursor: str = "") -> ListPag
         size=settings.PAGE_SIZE,
         anchors=Analysis.objects.visible_to(user),
     )
-    return ListPage(list(_listed(page.rows, user)), page)
+    return ListPage(list(_listed(page.rows)), page)
 
 
-def _listed(rows: Iterable[Analysis], user: User) -> Iterator[ListedAnalysis]:
-    rows = list(rows)
-    revealed = set(
-        Analysis.objects.revealed_to(user)
-        .filter(pk__in=[row.pk for row in rows])
-        .values_list("pk", flat=True)
-    )
+def _listed(rows: Iterable[Analysis]) -> Iterator[ListedAnalysis]:
+    """Veil what is hidden from the person of :meth:`AnalysisQuerySet.for_lists`."""
     for row in rows:
-        if row.pk not in revealed:
+        revealed: bool = row.is_revealed  # type: ignore[attr-defined]  # an annotation
+        if not revealed:
             veil(row)
         label = LABEL_SETS[row.label_set].label(row.top_label) if row.top_label else None
-        yield ListedAnalysis(
-            row,
-            row.pk in revealed,
-            label_name(label) if label else "",
-        )
+        yield ListedAnalysis(row, revealed, label_name(label) if label else "")
 
 
 # Rows that are read and told apart at once.
@@ -309,6 +301,7 @@ def csv_rows(user: User, filters: dict[str, Any], *, most: int) -> Iterator[list
     rows = (
         _matching(user, filters)
         .first_visible_to(user, order=_NEWEST_FIRST, size=most)
+        .for_lists(user)
         .select_related(
             "patient", "clinic", "model_version", "last_reviewer", "image__lesion", "prediction"
         )
@@ -338,21 +331,21 @@ def csv_rows(user: User, filters: dict[str, Any], *, most: int) -> Iterator[list
     for row in rows.iterator(chunk_size=CSV_BATCH):
         batch.append(row)
         if len(batch) == CSV_BATCH:
-            yield from _in_english(batch, user)
+            yield from _in_english(batch)
             batch = []
-    yield from _in_english(batch, user)
+    yield from _in_english(batch)
 
 
-def _in_english(rows: list[Analysis], user: User) -> list[list[str]]:
+def _in_english(rows: list[Analysis]) -> list[list[str]]:
     """Return rows whose words, like the header's, do not depend on who fetches the file."""
     with override("en"):
-        return list(_csv_batch(rows, user))
+        return list(_csv_batch(rows))
 
 
-def _csv_batch(rows: list[Analysis], user: User) -> Iterator[list[str]]:
+def _csv_batch(rows: list[Analysis]) -> Iterator[list[str]]:
     finals = final_diagnoses(rows)
     outcomes = standing_outcomes(row.image.lesion for row in rows if row.image.lesion)
-    for listed in _listed(rows, user):
+    for listed in _listed(rows):
         row = listed.analysis
         lesion = row.image.lesion
         known = listed.revealed and row.prediction is not None

@@ -180,7 +180,11 @@ def timeline(
         images = images.filter(lesion=lesion)
     if site:
         images = images.filter(lesion__body_site=site)
-    newest_first = Analysis.objects.for_lists().order_by("-created_at", "-id")
+    newest_first = (
+        Analysis.objects.select_related("model_version")
+        .defer("model_version__manifest", "model_version__metrics")
+        .order_by("-created_at", "-id")
+    )
     page = paginate(
         images.annotate(moment=MOMENT)
         .select_related("lesion", "uploaded_by")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.conf import settings
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import get_language
 
 from classifier.body_map import REGIONS
 from classifier.choices import BodySite
@@ -17,6 +21,7 @@ from classifier.wording import term, told, within
 
 if TYPE_CHECKING:
     from django.template import RequestContext
+    from django.utils.safestring import SafeString
 
     from classifier.body_map import Region
     from classifier.models import Outcome, Reading, Review
@@ -28,6 +33,31 @@ register.filter("within", within)
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _INTERVAL = re.compile(r"\([\d.]+ to [\d.]+(?: %)?\)")
+
+# Icons and badges have few faces; whatever else is asked for pushes the oldest out.
+_MOST_COMPONENTS = 1_000
+
+
+@register.simple_tag
+def component(which: str, /, **facts: Any) -> SafeString:
+    """Return ``components/<which>.html`` with the facts and nothing else.
+
+    It is rendered once for each language and facts, and shown from memory after that: a list has
+    a hundred icons and badges. So it is for what has few faces, and for nothing about a patient.
+
+    Args:
+        which: of the templates.
+        facts: what the template is told; words of a vocabulary, not free text.
+    """
+    show = render_component.__wrapped__ if settings.DEBUG else render_component
+    return show(which, get_language(), **facts)
+
+
+# Typed: a text that is safe to show and one that is not are equal.
+@lru_cache(maxsize=_MOST_COMPONENTS, typed=True)
+def render_component(which: str, _language: str | None, /, **facts: Any) -> SafeString:
+    """Render a component; see :func:`component`."""
+    return render_to_string(f"components/{which}.html", facts)
 
 
 @register.simple_tag(takes_context=True)

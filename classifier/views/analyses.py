@@ -46,11 +46,8 @@ def all_of_page() -> Any:
         "patient",
         "image__lesion",
         "image__uploaded_by",
-        "model_version",
         "prediction__model_version",
     ).defer(
-        "model_version__manifest",
-        "model_version__metrics",
         "prediction__evidence_maps",
         "prediction__model_version__manifest",
         "prediction__model_version__metrics",

@@ -1,0 +1,66 @@
+"""What is done so that a page is quick: how PostgreSQL plans, and what is rendered once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from django.template import Context, Template
+from django.utils.safestring import mark_safe
+from django.utils.translation import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+from classifier.templatetags.skinapp import render_component
+
+
+@pytest.fixture(autouse=True)
+def _nothing_rendered_yet() -> Iterator[None]:
+    render_component.cache_clear()
+    yield
+    render_component.cache_clear()
+
+
+def render(text: str, **facts: Any) -> str:
+    """Return a template's text."""
+    return Template("{% load skinapp %}" + text).render(Context(facts))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_connection_plans_quickly() -> None:
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('join_collapse_limit'), current_setting('jit')")
+        assert cursor.fetchone() == ("6", "off")
+
+
+def test_a_component_is_rendered_once_for_each_of_its_faces() -> None:
+    badge = '{% component "state_badge" state=state %}'
+    failed, queued = render(badge, state="failed"), render(badge, state="queued")
+    assert "Failed" in failed
+    assert "Queued" in queued
+    assert render(badge, state="failed") == failed
+    told = render_component.cache_info()
+    assert (told.misses, told.hits) == (2, 1)
+
+
+def test_each_language_has_its_own() -> None:
+    badge = '{% component "state_badge" state="failed" %}'
+    assert "Failed" in render(badge)
+    with override("de"):
+        assert "Fehlgeschlagen" in render(badge)
+
+
+def test_what_is_safe_to_show_vouches_for_nothing_else() -> None:
+    icon = '{% component "icon" name="x" icon_label=words %}'
+    assert "<b>" in render(icon, words=mark_safe("<b>"))
+    assert "<b>" not in render(icon, words="<b>")
+
+
+def test_whoever_writes_templates_sees_what_was_just_changed(settings: Any) -> None:
+    settings.DEBUG = True
+    assert render('{% component "icon" name="plus" %}').count("#plus") == 1
+    assert render_component.cache_info().currsize == 0
