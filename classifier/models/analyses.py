@@ -15,6 +15,7 @@ from classifier.choices import (
     Modality,
     ReviewState,
     State,
+    label_of,
 )
 from classifier.models.append_only import append_only
 from classifier.models.images import Image
@@ -201,9 +202,6 @@ class Analysis(models.Model):
             # walk through a clinic's whole past for what is not there.
             models.Index(fields=("clinic", "-created_at", "-id"), name="analysis_history"),
             models.Index(
-                fields=("clinic", "top_label", "-created_at", "-id"), name="analysis_by_label"
-            ),
-            models.Index(
                 fields=("clinic", "state", "-created_at", "-id"), name="analysis_by_state"
             ),
             models.Index(
@@ -213,8 +211,13 @@ class Analysis(models.Model):
                 fields=("clinic", "last_reviewer", "-created_at", "-id"),
                 name="analysis_by_reviewer",
             ),
-            # These three hold many rows of one value: what else is asked of those is answered by
+            # These four hold many rows of one value: what else is asked of those is answered by
             # the index alone.
+            models.Index(
+                fields=("clinic", "top_label", "-created_at", "-id"),
+                include=[name for name in _FILTERED if name != "top_label"],
+                name="analysis_of_label",
+            ),
             models.Index(
                 fields=("clinic", "modality", "-created_at", "-id"),
                 include=[name for name in _FILTERED if name != "modality"],
@@ -242,6 +245,10 @@ class Analysis(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} ({self.state})"
+
+    def get_modality_display(self) -> str:  # type: ignore[no-redef]  # Django makes none then
+        """Return how the modality is shown; a list asks it of every row."""
+        return label_of(Modality, self.modality)
 
     def get_absolute_url(self) -> str:
         """Return the address of the result page."""
