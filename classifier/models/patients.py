@@ -9,7 +9,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from classifier.choices import BodySite, Sex, SkinType
+from classifier.choices import BodySite, Sex, SkinType, label_of
 from classifier.models.history import versioned
 from classifier.models.people import Clinic, User
 from classifier.querysets.records import ClinicOwnedQuerySet
@@ -183,3 +183,7 @@ class Lesion(models.Model):
     def get_absolute_url(self) -> str:
         """Return the address of the lesion's page."""
         return reverse("lesion_detail", args=[self.pk])
+
+    def get_body_site_display(self) -> str:  # type: ignore[no-redef]  # Django makes none then
+        """Return how the body site is shown; a list asks it of every row."""
+        return label_of(BodySite, self.body_site)

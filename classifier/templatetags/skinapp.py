@@ -10,6 +10,7 @@ from django import template
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import get_language
 
 from classifier.body_map import REGIONS
@@ -20,6 +21,8 @@ from classifier.selectors.results import diagnosis_name, percent_of
 from classifier.wording import term, told, within
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.template import RequestContext
     from django.utils.safestring import SafeString
 
@@ -64,6 +67,16 @@ def render_component(which: str, _language: str | None, /, **facts: Any) -> Safe
 def picture(context: RequestContext, name: str, *args: Any) -> str:
     """Return the address of a picture, signed for whoever looks at the page, for some minutes."""
     return sign(reverse(name, args=args), context.request.user)
+
+
+@register.filter(expects_localtime=True)
+def moment(value: datetime | None) -> str:
+    """Return a moment to the minute, in local time and for programs too; nothing where none is."""
+    if value is None:
+        return ""
+    exact = value.isoformat()
+    day, minute = exact[:10], exact[11:16]
+    return format_html('<time datetime="{}">{} {}</time>', exact, day, minute)
 
 
 @register.filter

@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.humanize",
+    "django.forms",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
@@ -75,6 +76,9 @@ MIDDLEWARE = [
     "skinapp.middleware.NoStoreMiddleware",
     "skinapp.records.HistoryMiddleware",
 ]
+
+# A widget's template may be one of ours.
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 TEMPLATES = [
     {

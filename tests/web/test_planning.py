@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
 from django.template import Context, Template
+from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.utils.translation import override
 
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-from classifier.templatetags.skinapp import render_component
+from classifier.choices import BodySite, Modality, label_of
+from classifier.templatetags.skinapp import moment, render_component
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +67,18 @@ def test_whoever_writes_templates_sees_what_was_just_changed(settings: Any) -> N
     settings.DEBUG = True
     assert render('{% component "icon" name="plus" %}').count("#plus") == 1
     assert render_component.cache_info().currsize == 0
+
+
+def test_a_choice_is_shown_in_the_language_of_whoever_reads() -> None:
+    assert label_of(Modality, "clinical") == str(Modality.CLINICAL.label)
+    with override("de"):
+        assert label_of(BodySite, "face") == "Gesicht"
+    assert label_of(Modality, "of an older version") == "of an older version"
+
+
+def test_a_moment_is_shown_to_the_minute_and_told_exactly() -> None:
+    at = datetime(2026, 3, 1, 9, 5, 59, tzinfo=UTC)
+    assert moment(at) == '<time datetime="2026-03-01T09:05:59+00:00">2026-03-01 09:05</time>'
+    assert render("{{ at|moment }}", at=None) == ""
+    with timezone.override("Asia/Tokyo"):
+        assert "2026-03-01 18:05<" in render("{{ at|moment }}", at=at)

@@ -25,7 +25,7 @@ _CLASS_ATTRIBUTE = re.compile(r'\sclass="((?:\{%.*?%\}|\{\{.*?\}\}|[^"])*)"', re
 # Classes that travel through an include: {% include "…" with badge_class="tone-red" only %}.
 _PASSED = re.compile(r'\b(?:badge_class|extra|item_class)="([\w -]+)"')
 _PAGE_CLASS = re.compile(r"\{% block page_class %\}([\w -]+)\{% endblock")
-_ICON_SIZE = re.compile(r'components/icon\.html" with [^%]*\bsize="(\w+)"')
+_ICON_SIZE = re.compile(r'component "icon" [^%]*\bsize="(\w+)"')
 _TONE = re.compile(r'components/alert\.html" with [^%]*\btone="(\w+)"')
 
 
@@ -96,8 +96,9 @@ def test_every_component_is_included_somewhere() -> None:
     text = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*.html")
     )
+    named = set(re.findall(r'components/([\w-]+)\.html"|component "([\w-]+)"', text))
     components = (ROOT / "templates" / "components").glob("*.html")
-    assert [path.name for path in components if f"components/{path.name}" not in text] == []
+    assert {path.stem for path in components} <= {name for names in named for name in names}
 
 
 def camel(attribute: str) -> str:
