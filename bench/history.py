@@ -230,6 +230,7 @@ def _figures(page: dict[str, Any]) -> dict[str, Any]:
     return {
         "part": page["part"],
         "queries": page["queries"],
+        "rows": page["rows"],
         "ms": _both(page["ms"]),
         "busy": _both(page["busy"]),
         "scanned": sorted({table for plan in page["plans"] for table in plan["scanned"]}),
@@ -245,14 +246,22 @@ def _both(values: list[float]) -> list[float]:
 
 
 def values(found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the rows of the table of targets: worst growth, worst time, most queries."""
+    """Return the rows of the table of targets: worst growth, worst time, most queries.
+
+    Growth is that of pages that show as much at both sizes: a list of three rows is sooner written
+    than one of twenty-five, however short the history behind it.
+    """
     sizes = sorted(found["sizes"], key=int)
     if len(sizes) < 2 or int(sizes[-1]) != max(SIZES):  # noqa: PLR2004 - the smallest and the largest
         return {}
     small, large = (_good(found["sizes"][size]) for size in (sizes[0], sizes[-1]))
     timed = [name for name, page in large.items() if page["part"] in TIMED and name in small]
     return {
-        "history_growth": max(large[name]["busy"][0] / small[name]["busy"][0] for name in timed),
+        "history_growth": max(
+            large[name]["busy"][0] / small[name]["busy"][0]
+            for name in timed
+            if large[name]["rows"] == small[name]["rows"]
+        ),
         "history_ms": max(large[name]["busy"][0] for name in timed),
         "queries": max(page["queries"] for page in large.values() if page["part"] != "csv"),
     }
@@ -273,7 +282,8 @@ def render(found: Mapping[str, Any]) -> str:
         "and with emergency access to a patient of a sixth, “small” in a clinic of ten patients,",
         "the admin lists are the superuser's. Milliseconds are processor time of web and",
         "PostgreSQL together, median (95th percentile): what the page takes on a machine that",
-        "does nothing else. What PostgreSQL does for each query of each page is kept in",
+        "does nothing else. A growth in parentheses is that of a page that shows other numbers of",
+        "rows at the two sizes. What PostgreSQL does for each query of each page is kept in",
         "[`performance/plans/`](performance/plans/).",
         "",
     ]
@@ -317,10 +327,16 @@ def _table(found: Mapping[str, Any], sizes: list[str], names: list[str]) -> list
             f"{page['busy'][0]:.0f} ({page['busy'][1]:.0f})" if "busy" in page else "–"
             for page in pages
         ]
-        growth = f"{known[-1]['busy'][0] / known[0]['busy'][0]:.2f}×" if len(known) > 1 else "–"
+        growth = _growth(known[0], known[-1]) if len(known) > 1 else "–"
         queries = "–".join(dict.fromkeys(str(page["queries"]) for page in known))
         lines.append(f"| {name} | {' | '.join(cells)} | {growth} | {queries} |")
     return lines
+
+
+def _growth(small: Mapping[str, Any], large: Mapping[str, Any]) -> str:
+    """Return how many times as long the larger takes; in parentheses where it shows more."""
+    ratio = f"{large['busy'][0] / small['busy'][0]:.2f}×"
+    return ratio if small["rows"] == large["rows"] else f"({ratio})"
 
 
 def _scans(found: Mapping[str, Any], size: str) -> list[str]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -56,25 +57,23 @@ def _busy() -> float:
     return time.process_time() * 1e3 + int(told) / 1e6
 
 
-def ask(client: Client, page: Page) -> tuple[float, float]:
+def ask(client: Client, page: Page) -> tuple[float, float, int]:
     """Ask for a page and read it to its end.
 
     Returns:
-        Milliseconds by the clock, and of processor time (see :func:`_busy`).
+        Milliseconds by the clock, and of processor time (see :func:`_busy`); rows of its tables.
 
     Raises:
         RuntimeError: it is not answered with 200.
     """
     used, began = _busy(), time.perf_counter()
     response: Any = client.get(page.address)
-    if response.streaming:
-        for _part in response:
-            pass
-    spent = (time.perf_counter() - began) * 1e3, _busy() - used
+    whole = b"".join(response) if response.streaming else response.content
+    clock, busy = (time.perf_counter() - began) * 1e3, _busy() - used
     if response.status_code != 200:  # noqa: PLR2004 - HTTP's own number
         msg = f"{page.address} answered {response.status_code}"
         raise RuntimeError(msg)
-    return spent
+    return clock, busy, whole.count(b"<tr")
 
 
 def _measured(client: Client, page: Page, repeat: int) -> dict[str, Any]:
@@ -86,8 +85,9 @@ def _measured(client: Client, page: Page, repeat: int) -> dict[str, Any]:
         "name": page.name,
         "part": page.part,
         "address": page.address,
-        "ms": sorted(round(clock, 2) for clock, _busy in spent),
-        "busy": sorted(round(busy, 2) for _clock, busy in spent),
+        "ms": sorted(round(clock, 2) for clock, _busy, _rows in spent),
+        "busy": sorted(round(busy, 2) for _clock, busy, _rows in spent),
+        "rows": spent[-1][2],
         "queries": queries,
         "plans": plans,
     }
@@ -99,8 +99,8 @@ def main() -> int:
     The input's first line is JSON: ``repeat``, how often each page is asked for after two times
     that do not count. The first line of the output is the list of the pages' names; then each line
     of the input names a page and is answered by one with what was measured: ``name``, ``part``,
-    ``address``, ``ms`` (by the clock, ascending), ``busy`` (processor time, likewise), ``queries``
-    and ``plans``; or ``name`` and ``error``, where it cannot be had.
+    ``address``, ``ms`` (by the clock, ascending), ``busy`` (processor time, likewise), ``rows`` (of
+    its tables), ``queries`` and ``plans``; or ``name`` and ``error``, where it cannot be had.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.test")
     import django  # noqa: PLC0415 - only a process that measures needs it
@@ -110,6 +110,8 @@ def main() -> int:
 
     repeat = int(json.loads(sys.stdin.readline())["repeat"])
     known = {page.name: page for page in pages()}
+    # As wsgi.py does.
+    gc.freeze()
     clients: dict[str, Client] = {}
     print(json.dumps(list(known)), flush=True)
     with override_settings(CSV_MAX_ROWS=10_000):
