@@ -235,7 +235,7 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
         veil(analysis)
         for move in transitions:
             _veil_move(move)
-    rows = analysis.readings.select_related("reader").annotate(shown_at=_first_shown())
+    rows = analysis.readings.select_related("reader").annotate(shown_at=_first_shown("reader"))
     readings: list[Reading] = list(rows)
     own = next((reading for reading in readings if reading.reader_id == user.pk), None)
     outdated = analysis.modality != analysis.image.modality
@@ -245,7 +245,7 @@ def result_page(analysis: Analysis, user: User) -> ResultPage:
         hidden=hidden,
         reading=own,
         readings=readings if revealed else [r for r in readings if r is own],
-        reviews=list(analysis.reviews.select_related("reviewer")) if revealed else [],
+        reviews=_reviews(analysis) if revealed else [],
         transitions=transitions,
         can_write=gates["can_write"],
         difference=gates["difference"] if revealed and not outdated else "",
@@ -288,13 +288,18 @@ def _gates(analysis: Analysis, user: User) -> dict[str, Any]:
     return dict(found) if found is not None else dict(_CLOSED)
 
 
-def _first_shown() -> Subquery:
-    """Return when the answer was first shown to the reader of a reading."""
+def _reviews(analysis: Analysis) -> list[Review]:
+    rows = analysis.reviews.select_related("reviewer")
+    return list(rows.annotate(shown_at=_first_shown("reviewer")))
+
+
+def _first_shown(who: str) -> Subquery:
+    """Return when the answer was first shown to the person in that column of a row."""
     shown = AuditEvent.objects.filter(
         subject_type="analysis",
         subject_id=Cast(OuterRef("analysis"), CharField()),
         action=ANSWER_VIEWED,
-        actor=OuterRef("reader"),
+        actor=OuterRef(who),
     )
     return Subquery(shown.order_by("at").values("at")[:1])
 

@@ -17,6 +17,7 @@ from django.db.models import (
     Q,
 )
 from django.db.models.functions import Cast
+from django.utils import timezone
 
 from classifier.choices import Decision, Difference
 from classifier.models import (
@@ -191,7 +192,7 @@ class Held:
 
 
 def opinions(
-    analysis: Analysis, readings: Sequence[Reading], reviews: Sequence[Review]
+    analysis: Analysis, readings: Sequence[Reading], reviews: Sequence[Review], looks: User
 ) -> list[Held]:
     """Return what everybody said before and after they saw the answer, first readers first.
 
@@ -199,9 +200,13 @@ def opinions(
         analysis: revealed to whoever looks.
         readings: of it, with their readers, and annotated with when the answer was first shown to
             them (``shown_at``).
-        reviews: of it, with their reviewers, in the order of their numbers.
+        reviews: of it, with their reviewers, in the order of their numbers, annotated likewise.
+        looks: who looks; whoever did not see the answer before sees it now.
     """
-    shown = {row.reader_id: getattr(row, "shown_at", None) for row in readings}
+    shown = {row.reviewer_id: getattr(row, "shown_at", None) for row in reviews}
+    shown |= {row.reader_id: getattr(row, "shown_at", None) for row in readings}
+    # The look is recorded once it is clear what is shown: not yet, when the page was put together.
+    shown[looks.pk] = shown.get(looks.pk) or timezone.now()
     return _everybody(analysis, readings, reviews, shown)
 
 
@@ -287,7 +292,7 @@ def second_opinion(page: ResultPage, user: User) -> SecondOpinion:
         can_withdraw=request is not None and may_withdraw(request, user),
         differs=str(Difference(page.difference).label) if page.difference else "",
         readers_differ=bool(page.difference) and _differ(page),
-        held=opinions(analysis, page.readings, page.reviews),
+        held=opinions(analysis, page.readings, page.reviews, user),
     )
 
 

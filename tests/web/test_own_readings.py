@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
 
 from classifier.choices import Verdict
+from classifier.models import AuditEvent
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from tests.web import answered as make
@@ -55,6 +57,25 @@ def test_a_reading_in_own_words_is_kept(cast: Cast) -> None:
         follow=True,
     )
     assert "Spitz naevus, or &lt;b&gt;not&lt;/b&gt;" in page.content.decode()
+
+
+def test_the_page_that_shows_the_answer_first_says_when(cast: Cast) -> None:
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    address = reverse("reading_create", args=[analysis.pk])
+    page = cast.client_of(cast.owner).post(address, {"diagnosis": "nevus"}, follow=True)
+    (held,) = page.context["second"].held
+    (event,) = AuditEvent.objects.filter(action="answer.viewed")
+    assert abs(held.shown_at - event.at) < timedelta(minutes=1)
+    # The moment stays what it is, and whoever reviews without a reading is told of likewise.
+    client = cast.client_of(cast.owner)
+    (held,) = client.get(analysis.get_absolute_url()).context["second"].held
+    assert held.shown_at == event.at
+    save_review(analysis=analysis, by=cast.owner, verdict=Verdict.AGREE, expected_number=0)
+    analysis.refresh_from_db()
+    cast.client_of(cast.colleague).get(analysis.get_absolute_url())
+    save_review(analysis=analysis, by=cast.colleague, verdict=Verdict.AGREE, expected_number=1)
+    held = client.get(analysis.get_absolute_url()).context["second"].held
+    assert [each.who for each in held if each.shown_at] == [str(cast.owner), str(cast.colleague)]
 
 
 def test_nothing_can_be_read_before_the_network_has_answered(cast: Cast) -> None:

@@ -223,7 +223,8 @@ def test_one_reader_and_the_network_differ_until_a_review(cast: Cast, read: Anal
     assert Disagreement.objects.get().settled_by == review
     assert not disagreement_queue(cast.owner)[1]
     # What the reader said before and after is on record, and that it is not the same.
-    (held,) = opinions(read, list(Reading.objects.all()), list(Review.objects.all()))
+    said = (list(Reading.objects.all()), list(Review.objects.all()))
+    (held,) = opinions(read, *said, cast.owner)
     assert (held.before, held.after, held.changed) == ("Nevus", "Melanoma", True)
     assert held.blinded
     assert held.read_at is not None
