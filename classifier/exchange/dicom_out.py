@@ -194,6 +194,7 @@ def _texts(report: Report) -> list[Dataset]:
     said = [f"{_('Network')} {answer.label_set} {answer.version}: {answer.decision_words}."]
     said += [answer.reason, answer.words]
     said += [_("Calibrated probabilities: %s.") % chances if chances else "", *answer.limits]
+    said += [f"{_('Not for')}: {line}" for line in answer.not_for]
     items = [_item(finding, " ".join(part for part in said if part))]
     for reading in report.readings:
         how = _("before the answer") if reading.blinded else _("knowing the answer")

@@ -102,6 +102,7 @@ class AnswerFacts:
         model: key of the model version.
         sha256: of the release.
         limits: sentences about what the answer cannot do, from the release's card.
+        not_for: what the network must not be used for, likewise: "Deciding alone."
     """
 
     key: uuid.UUID
@@ -118,6 +119,7 @@ class AnswerFacts:
     engine: str
     answered_at: datetime
     limits: tuple[str, ...]
+    not_for: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def _observations(report: Report) -> Iterator[dict[str, Any]]:
 
 def _answer(report: Report) -> dict[str, Any]:
     answer = report.answer
+    not_for = [f"{_('Not for')}: {line}" for line in answer.not_for]
     signed = report.status is not Status.PRELIMINARY
     found = _observation(
         report, answer.key, _("Answer of a network: calibrated probability of each label")
@@ -97,7 +98,7 @@ def _answer(report: Report) -> dict[str, Any]:
         "status": "final" if signed else "preliminary",
         "issued": _moment(answer.answered_at),
         "device": _to(answer.model),
-        "note": [{"text": text} for text in (answer.words, *answer.limits) if text],
+        "note": [{"text": text} for text in (answer.words, *answer.limits, *not_for) if text],
     }
     if answer.decision == Decision.ANSWER:
         first = answer.ranked[0]

@@ -133,6 +133,7 @@ def _facts(report: Report) -> dict[str, Any]:
         },
         "answer": _answer(report.answer),
         "limits": {"title": _("What the answer cannot do"), "lines": list(report.answer.limits)},
+        "not_for": {"title": _("Not for"), "lines": list(report.answer.not_for)},
     }
 
 

@@ -29,11 +29,14 @@ from classifier.wording import label_name, told
 from mlcore.card import card_sections
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from classifier.models import Analysis, Image, Patient, Reading, Review, User
     from classifier.selectors.results import Answer
+    from mlcore.card import Section
 
 # What a reader of the answer must know, of everything the card says.
-_LIMITS = ("warnings", "weak", "not_for")
+_LIMITS = ("warnings", "weak")
 
 
 def report_of(analysis: Analysis, user: User) -> Report:
@@ -132,6 +135,7 @@ def _answer(analysis: Analysis, answer: Answer) -> AnswerFacts:
     said = answer.prediction
     version = said.model_version
     shown = [] if said.decision == Decision.REJECTED else answer.ranked
+    card = _card(answer)
     return AnswerFacts(
         key=said.pk,
         decision=said.decision,
@@ -149,11 +153,12 @@ def _answer(analysis: Analysis, answer: Answer) -> AnswerFacts:
         sha256=said.artefact_sha256,
         engine=said.engine,
         answered_at=_local(said.created_at),
-        limits=_limits(answer),
+        limits=sentences_of(card[key] for key in _LIMITS),
+        not_for=sentences_of([card["not_for"]]),
     )
 
 
-def _limits(answer: Answer) -> tuple[str, ...]:
+def _card(answer: Answer) -> dict[str, Section]:
     version = answer.prediction.model_version
     try:
         figures = measured_facts(version=version).get("figures", {})
@@ -161,11 +166,15 @@ def _limits(answer: Answer) -> tuple[str, ...]:
         # The figures are away; what the network is not for holds without them.
         figures = {}
     known = {"label_set": version.label_set, "version": version.version}
-    sections = {each.key: each for each in card_sections(version.manifest | known, figures)}
+    return {each.key: each for each in card_sections(version.manifest | known, figures)}
+
+
+def sentences_of(sections: Iterable[Section]) -> tuple[str, ...]:
+    """Return what the lists of some parts of a card say."""
     return tuple(
         sentence
-        for key in _LIMITS
-        for block in sections[key].blocks
+        for section in sections
+        for block in section.blocks
         for sentence in getattr(block, "items", ())
     )
 

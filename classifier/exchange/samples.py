@@ -18,6 +18,7 @@ from classifier.exchange.facts import (
     Report,
     ReviewFacts,
 )
+from classifier.exchange.report import sentences_of
 from classifier.selectors.results import percent_of
 from mlcore.card import card_sections
 from mlcore.drawing import draw_dermoscopy
@@ -42,6 +43,8 @@ def sample_report() -> Report:
     """Return a signed report of a drawn mole; everybody in it is invented."""
     drawn = draw_dermoscopy("melanoma", seed=7, size=(320, 240))
     labels = label_set("isic9")
+    told = card_sections({"label_set": labels.key, "version": "0.0.0-sample"}, {})
+    card = {section.key: section for section in told}
     first = labels.label("melanoma")
     ordered = [first, *(each for each in labels.labels if each is not first)]
     clinician = Party(_key("clinician"), "Kim Clinician")
@@ -89,7 +92,8 @@ def sample_report() -> Report:
             sha256="0" * 64,
             engine="litert",
             answered_at=_BEGAN + timedelta(minutes=6),
-            limits=_limits(labels.key),
+            limits=sentences_of([card["warnings"]]),
+            not_for=sentences_of([card["not_for"]]),
         ),
         readings=(
             ReadingFacts(
@@ -117,12 +121,6 @@ def sample_report() -> Report:
         requested_at=_BEGAN + timedelta(minutes=5),
         made_at=_BEGAN + timedelta(minutes=30),
     )
-
-
-def _limits(key: str) -> tuple[str, ...]:
-    sections = card_sections({"label_set": key, "version": "0.0.0-sample"}, {})
-    warnings = next(section for section in sections if section.key == "warnings")
-    return tuple(line for block in warnings.blocks for line in getattr(block, "items", ()))
 
 
 def write_samples(folder: Path) -> list[Path]:

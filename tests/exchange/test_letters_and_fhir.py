@@ -240,6 +240,13 @@ def test_the_letter_is_tagged_and_says_it_all(cast: Cast) -> None:
         "Page 1 of",
     ):
         assert words in text, words
+    # What the network is not for stands under words that say so.
+    assert "Deciding alone" in text.partition("Not for")[2]
+    bundle = fhir_of(cast, cast.owner, analysis)
+    notes = [note["text"] for each in bundle["Observation"] for note in each.get("note", ())]
+    assert [note for note in notes if "Deciding alone" in note] == [
+        "Not for: Deciding alone, or deciding not to take a biopsy."
+    ]
     assert text.count("Melanoma") >= 3
 
 
