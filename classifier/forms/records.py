@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -11,7 +12,7 @@ from django.utils.translation import pgettext_lazy
 
 from classifier.choices import ConsentUse
 from classifier.forms.patients import DateInput
-from classifier.models import Clinic, User
+from classifier.models import Clinic, Patient, User
 from classifier.selectors.audit import ACTIONS, INSTALLATION, people_of
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ class TrailForm(forms.Form):
             *sorted(ACTIONS.items(), key=lambda pair: str(pair[1])),
         ],
     )
-    patient = forms.UUIDField(
-        label=_("Patient's identifier"),
+    patient = forms.CharField(
+        label=_("Patient"),
+        max_length=64,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-        help_text=_("The long part of the address of the patient's page."),
+        help_text=_("The record number, or the long part of the address of the patient's page."),
     )
     since = forms.DateField(label=_("From"), required=False, widget=DateInput())
     until = forms.DateField(label=_("To"), required=False, widget=DateInput())
@@ -66,6 +68,25 @@ class TrailForm(forms.Form):
         if chosen == INSTALLATION:
             return None
         return self._clinics.get(chosen) or next(iter(self._clinics.values()))
+
+    def clean_patient(self) -> uuid.UUID | None:
+        """Return the key of whom the record number or the key names.
+
+        Who was erased has no number any more; their key is still in the trail.
+        """
+        asked: str = self.cleaned_data["patient"]
+        if not asked:
+            return None
+        here = Patient.objects.filter(clinic=self.clinic, record_number=asked)
+        found = here.values_list("pk", flat=True).first()
+        if found is not None:
+            return found
+        try:
+            return uuid.UUID(asked)
+        except ValueError as error:
+            raise forms.ValidationError(
+                _("No patient of this clinic has this record number.")
+            ) from error
 
     def clean(self) -> dict[str, Any]:
         """Refuse a period that ends before it begins."""

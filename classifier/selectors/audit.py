@@ -7,16 +7,19 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import CharField, Exists, OuterRef
+from django.db.models import CharField, Exists, OuterRef, Q
 from django.db.models.functions import Cast
 from django.utils.translation import gettext_lazy as _
 
 from classifier.choices import ActorKind
 from classifier.days import start_of
 from classifier.models import Analysis, AuditEvent, Disagreement, Patient, User
+from classifier.selectors.audit_details import details_of
 from classifier.selectors.paging import KeysetPage, paginate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.db.models import QuerySet
 
     from classifier.models import Clinic
@@ -105,32 +108,6 @@ ACTIONS: dict[str, Any] = {
     "rerun.cancelled": _("Comparison of networks cancelled"),
     "rerun.exported": _("Comparison of networks exported"),
 }
-# What may stand beside an event. A verdict or a diagnosis may not: who reads the trail may still
-# have to read the image themselves.
-_TOLD = (
-    "address",
-    "attempt",
-    "before",
-    "code",
-    "fields",
-    "filters",
-    "format",
-    "images",
-    "counts",
-    "label_set",
-    "modality",
-    "pace",
-    "role",
-    "rows",
-    "scopes",
-    "token",
-    "type",
-    "until",
-    "use",
-    "variant",
-    "version",
-    "worker",
-)
 # Its reason was given by somebody who had seen the answer.
 _RETRIED = "analysis.retried"
 INSTALLATION = "installation"
@@ -154,16 +131,19 @@ class Line:
         who: the person, the worker or the system.
         what: the action in words; its code where nobody gave it any.
         patient: whose record it touches, while there is such a patient; its page is linked.
+        result: address of the analysis that it is about, or of the newest one of the image; empty
+            where there is none that the reader may see.
         reason: the words that were given with it, unless they may tell an unread answer.
-        details: facts that give no answer away: "attempt 1, worker a:1".
+        details: (name, value) of facts that give no answer away: ("Attempt", "1").
     """
 
     event: AuditEvent
     who: str
     what: str
     patient: Patient | None
+    result: str
     reason: str
-    details: str
+    details: list[tuple[str, str]]
 
 
 def people_of(clinic: Clinic) -> QuerySet[User]:
@@ -224,7 +204,25 @@ def trail(
     unread = {
         str(key) for key in _unread_by(reader).filter(pk__in=retried).values_list("pk", flat=True)
     }
-    return page, [_line(event, patients, subjects, unread) for event in page]
+    results = _results(page, reader)
+    return page, [_line(event, patients, subjects, unread, results) for event in page]
+
+
+def _results(events: Iterable[AuditEvent], reader: User) -> dict[str, str]:
+    """Return the address of a result by the key of the analysis or image that events are about."""
+    subjects: dict[str, set[str]] = {"analysis": set(), "image": set()}
+    for event in events:
+        if event.subject_type in subjects:
+            subjects[event.subject_type].add(event.subject_id)
+    if not any(subjects.values()):
+        return {}
+    about = Q(pk__in=subjects["analysis"]) | Q(image__in=subjects["image"])
+    found = Analysis.objects.visible_to(reader).filter(about).order_by("created_at", "id")
+    addresses = {}
+    for row in found.only("pk", "image_id"):
+        # The newest of an image comes last.
+        addresses[str(row.pk)] = addresses[str(row.image_id)] = row.get_absolute_url()
+    return addresses
 
 
 def _unread_by(reader: User) -> QuerySet[Analysis]:
@@ -233,21 +231,26 @@ def _unread_by(reader: User) -> QuerySet[Analysis]:
 
 
 def _line(
-    event: AuditEvent, patients: dict[Any, Patient], users: dict[Any, User], unread: set[str]
+    event: AuditEvent,
+    patients: dict[Any, Patient],
+    users: dict[Any, User],
+    unread: set[str],
+    results: dict[str, str],
 ) -> Line:
     veiled = event.action == _RETRIED and event.subject_id in unread
-    told = [f"{name} {_plain(event.details[name])}" for name in _TOLD if event.details.get(name)]
+    told = details_of(event)
     if event.subject_type == "user":
         about = next((user for key, user in users.items() if str(key) == event.subject_id), None)
         if about is not None and about != event.actor:
-            told.insert(0, about.email)
+            told.insert(0, (str(_("Person")), about.email))
     return Line(
         event=event,
         who=_who(event),
         what=str(ACTIONS.get(event.action, event.action)),
         patient=patients.get(event.patient_key),
+        result=results.get(event.subject_id, ""),
         reason="" if veiled else event.reason,
-        details=", ".join(told),
+        details=told,
     )
 
 
@@ -255,7 +258,3 @@ def _who(event: AuditEvent) -> str:
     if event.actor is not None:
         return str(event.actor)
     return str(ActorKind(event.actor_kind).label)
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

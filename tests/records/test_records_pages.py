@@ -145,6 +145,14 @@ def test_the_trail_shows_a_clinics_own_events_filtered_and_paged(cast: Cast) -> 
         cast.patient.pk,
     )
     assert cast.patient.name in table_of(head, f"patient={cast.patient.pk}")
+    number = cast.patient.record_number
+    assert table_of(head, f"patient={number}") == table_of(head, f"patient={cast.patient.pk}")
+    unknown = head.get(f"{TRAIL}?patient=MRN-of-nobody")
+    assert unknown.status_code == 400
+    assert "No patient of this clinic has this record number." in text_of(unknown)
+    # Nor is a number of another clinic known here.
+    elsewhere = factories.make_patient(cast.other_clinic, cast.stranger, record_number="S-1")
+    assert head.get(f"{TRAIL}?patient={elsewhere.record_number}").status_code == 400
     cast.client_of(cast.colleague).get(address)
     assert AuditEvent.objects.filter(action="patient.viewed").count() == 2
 
@@ -153,6 +161,40 @@ def table_of(client: Client, query: str) -> str:
     """Return what the trail lists, without the words of its filters."""
     body = client.get(f"{TRAIL}?{query}").content.decode()
     return body.partition("<tbody>")[2].partition("</tbody>")[0]
+
+
+def test_the_trail_speaks_of_details_in_words_and_leads_to_results(cast: Cast) -> None:
+    head = cast.client_of(cast.administrator)
+    image = make.bare_image(cast.patient, cast.owner)
+    alone = make.bare_image(cast.patient, cast.owner)
+    analysis = make.answered(image, cast.owner)
+    facts: list[dict[str, Any]] = [
+        {"action": "image.added", "subject": image, "modality": "dermoscopy", "format": "PNG"},
+        {"action": "image.added", "subject": alone},
+        {"action": "analysis.requested", "subject": analysis},
+        {"action": "patient.updated", "subject": cast.patient, "fields": ["skin_type", "gone"]},
+        {"action": "import.finished", "counts": {"done": 3, "refused": 1}},
+        {"action": "history.exported", "filters": ["q", "since"]},
+        {"action": "notices.changed", "subject": cast.owner, "pace": "daily", "before": "off"},
+    ]
+    few = cost(head, TRAIL)
+    for fact in facts:
+        audit.record(actor=cast.owner, clinic=cast.clinic, **fact)
+    assert cost(head, TRAIL) <= few + 3
+    told = text_of(head.get(TRAIL))
+    for words in (
+        "Format PNG Modality Dermoscopy",
+        "Fields skin type (Fitzpatrick), gone",
+        "Added 3 Refused 1",
+        "Filters Patient, From",
+        "Before Never How often Once a day at most",
+        cast.patient.record_number,
+    ):
+        assert words in told, words
+    assert "{" not in table_of(head, "")
+    # An image that was never analysed has no page of its own.
+    table = table_of(head, "")
+    assert table.count(f'href="{analysis.get_absolute_url()}"') == 2
 
 
 def test_every_change_of_a_record_is_told_with_who_and_where(cast: Cast) -> None:

@@ -1,0 +1,127 @@
+"""What may stand beside an event of the audit trail, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.utils.translation import gettext_lazy as _
+
+from classifier.choices import ConsentUse, Modality, NoticePace, Role, RowState, Scope, label_of
+from classifier.wording import network_name
+from mlcore.labels import LABEL_SETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from classifier.models import AuditEvent
+
+# A verdict or a diagnosis is none of these: who reads the trail may still have to read the image
+# themselves.
+_TOLD: dict[str, Any] = {
+    "address": _("Network address"),
+    "attempt": _("Attempt"),
+    "before": _("Before"),
+    "code": _("Code"),
+    "fields": _("Fields"),
+    "filters": _("Filters"),
+    "format": _("Format"),
+    "images": _("Images"),
+    "counts": _("Counts"),
+    "label_set": _("Network"),
+    "modality": _("Modality"),
+    "pace": _("How often"),
+    "role": _("Role"),
+    "rows": _("Rows"),
+    "scopes": _("Scopes"),
+    "token": _("API token"),
+    "type": _("Kind"),
+    "until": _("Valid until"),
+    "use": _("Use"),
+    "variant": _("Copy"),
+    "version": _("Version"),
+    "worker": _("Worker"),
+}
+_COUNTED: dict[str, Any] = {
+    "lines": _("Lines"),
+    "cases": _("Cases"),
+    **{state.value: state.label for state in RowState},
+}
+# Filters of the lists that can be exported.
+_FILTERS: dict[str, Any] = {
+    "q": _("Patient"),
+    "patient": _("Patient"),
+    "label": _("First label"),
+    "decision": _("Decision"),
+    "modality": _("Modality"),
+    "state": _("State"),
+    "review": _("Review"),
+    "version": _("Model version"),
+    "reviewer": _("Reviewer"),
+    "clinic": _("Clinic"),
+    "since": _("From"),
+    "until": _("To"),
+}
+_VALUES: dict[str, dict[str, Any]] = {
+    "type": {
+        "totp": _("Authenticator app"),
+        "webauthn": _("Security key"),
+        "recovery_codes": _("Recovery codes"),
+    },
+    "variant": {"display": _("large"), "thumbnail": _("small")},
+}
+_VOCABULARIES: dict[str, Callable[[str], str]] = {
+    "modality": lambda value: label_of(Modality, value),
+    "pace": lambda value: label_of(NoticePace, value),
+    "role": lambda value: label_of(Role, value),
+    "scopes": lambda value: label_of(Scope, value),
+    "use": lambda value: label_of(ConsentUse, value),
+    "label_set": lambda value: network_name(value) if value in LABEL_SETS else value,
+    "filters": lambda value: str(_FILTERS.get(value, value)),
+}
+# "Before" is of the same kind as what came after it.
+_AFTER = {"image.modality_corrected": "modality", "notices.changed": "pace"}
+
+
+def details_of(event: AuditEvent) -> list[tuple[str, str]]:
+    """Return (name, value) of each fact of an event that gives no answer away."""
+    told = []
+    for name, words in _TOLD.items():
+        value = event.details.get(name)
+        if not value:
+            continue
+        if isinstance(value, dict):
+            told += [(str(_COUNTED.get(key, key)), _plain(count)) for key, count in value.items()]
+        else:
+            kind = _AFTER.get(event.action, name) if name == "before" else name
+            several = value if isinstance(value, list) else [value]
+            told.append((str(words), ", ".join(_word(event, kind, each) for each in several)))
+    return told
+
+
+def _word(event: AuditEvent, kind: str, value: Any) -> str:
+    plain = _plain(value)
+    if kind == "fields":
+        return _field_name(event.subject_type, plain)
+    if kind in _VOCABULARIES:
+        return _VOCABULARIES[kind](plain)
+    return str(_VALUES.get(kind, {}).get(plain, plain))
+
+
+def _plain(value: Any) -> str:
+    """Return a value without the marks of a program, however deep it lies."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def _field_name(subject_type: str, name: str) -> str:
+    """Return a column as people call it; its own name where the row is of another time."""
+    try:
+        column = apps.get_model("classifier", subject_type)._meta.get_field(name)
+    except (LookupError, FieldDoesNotExist, ValueError):
+        return name
+    return str(getattr(column, "verbose_name", name))
