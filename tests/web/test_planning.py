@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from django import forms
 from django.db import connection
+from django.forms.renderers import DjangoTemplates, TemplatesSetting
 from django.template import Context, Template
 from django.utils import timezone
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
 if TYPE_CHECKING:
@@ -82,3 +86,26 @@ def test_a_moment_is_shown_to_the_minute_and_told_exactly() -> None:
     assert render("{{ at|moment }}", at=None) == ""
     with timezone.override("Asia/Tokyo"):
         assert "2026-03-01 18:05<" in render("{{ at|moment }}", at=at)
+
+
+class _Named(forms.Select):
+    """A select whose options have attributes of their own."""
+
+    def create_option(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(*args, **kwargs)
+        option["attrs"] |= {"disabled": option["value"] == 3, "data-n": option["index"]}
+        return option
+
+
+@pytest.mark.parametrize("value", [None, "", 1, 3, "<x>"])
+def test_our_select_says_what_djangos_own_says(value: Any) -> None:
+    choices = [("", "Any"), ("Group & co", [(1, "One <b>"), (3, "Three")]), ("<x>", _("Patient"))]
+    select = _Named(choices=choices, attrs={"class": "x", "required": True, "hidden": False})
+    ours = select.render("name", value, renderer=TemplatesSetting())
+    theirs = select.render("name", value, renderer=DjangoTemplates())
+    assert ours != theirs
+    assert _tight(ours) == _tight(theirs)
+
+
+def _tight(html: str) -> str:
+    return re.sub(r"\s+", "", html)
