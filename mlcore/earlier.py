@@ -14,13 +14,13 @@ import numpy as np
 
 from mlcore.bundle import ReleaseError
 from mlcore.train.loop import Trained
+from mlcore.train.recipes import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlcore.bundle import Release
     from mlcore.train.pictures import Pictures
-    from mlcore.train.recipes import Recipe
 
 
 def network_of(
@@ -39,11 +39,10 @@ def network_of(
         ReleaseError: the release is of another recipe, seed or deal.
     """
     from mlcore.data.splits import digest_of  # noqa: PLC0415 - only releases read the sets
-    from mlcore.train.recipes import Recipe as AnyRecipe  # noqa: PLC0415
 
     manifest = release.manifest
     there = f"{release.key} {release.version}"
-    if AnyRecipe.from_dict(manifest["recipe"]) != recipe or manifest["seed"] != seed:
+    if Recipe.from_dict(manifest["recipe"]) != recipe or manifest["seed"] != seed:
         msg = f"{there} was trained by another recipe or seed; name those with --recipe and --seed."
         raise ReleaseError(msg)
     dealt = {name: digest_of(part.records) for name, part in parts.items()}
