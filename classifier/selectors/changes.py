@@ -1,4 +1,8 @@
-"""What was changed in a patient's record: each version of a row beside the one before it."""
+"""What was changed in a patient's record: each version of a row beside the one before it.
+
+What is only ever appended has no versions: readings, outcomes and requests for second readings are
+listed by their own rows.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,24 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from classifier.models import Analysis, Image, Lesion, Patient, Review, User
+from classifier.models import (
+    Analysis,
+    Image,
+    Lesion,
+    Outcome,
+    Patient,
+    Reading,
+    ReadingRequest,
+    Review,
+    User,
+)
+from classifier.selectors.outcomes import LABELS
 from classifier.selectors.results import diagnosis_name
+from classifier.wording import label_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.db.models import Model, QuerySet
 
 _KINDS: dict[str, tuple[type[Model], Any]] = {
@@ -24,7 +42,27 @@ _KINDS: dict[str, tuple[type[Model], Any]] = {
     "lesion": (Lesion, _("Lesion")),
     "image": (Image, _("Image")),
     "review": (Review, _("Review")),
+    "reading": (Reading, _("Own reading")),
+    "outcome": (Outcome, _("Outcome")),
+    "request": (ReadingRequest, _("Request for a second reading")),
+    "withdrawal": (ReadingRequest, _("Request for a second reading")),
 }
+# Who wrote a row that has no versions, and what is read with it.
+_AUTHORS = {
+    "reading": "reader_id",
+    "outcome": "recorded_by_id",
+    "request": "requested_by_id",
+    "withdrawal": "withdrawn_by_id",
+}
+_ALONG: dict[str, tuple[str, ...]] = {
+    "image": ("lesion",),
+    "review": ("analysis",),
+    "reading": ("analysis",),
+    "outcome": ("lesion",),
+    "request": ("analysis", "asked"),
+    "withdrawal": ("analysis", "asked"),
+}
+_JUDGEMENTS = ("review", "reading", "request", "withdrawal")
 _DEEDS = {
     "insert": _("added"),
     "update": _("changed"),
@@ -41,6 +79,14 @@ _SILENT = frozenset(
         "created_by",
         "uploaded_by",
         "reviewer",
+        "reader",
+        "reading",
+        "recorded_at",
+        "recorded_by",
+        "requested_by",
+        "withdrawn",
+        "withdrawn_at",
+        "withdrawn_by",
         "created_at",
         "updated_at",
         "network_source_sha256",
@@ -59,23 +105,39 @@ _PAGES = {
     "undo": _("with “Undo”, a moment later"),
     "admin:classifier_patient_change": _("in the admin panel"),
 }
-# Which versions there are, and which one each follows: one scan of one patient's own rows.
+# Which versions and rows there are, and which one each follows: one scan of one patient's own rows.
 _LISTED = """
-SELECT kind, pgh_id, lag(pgh_id) OVER (PARTITION BY kind, pgh_obj_id ORDER BY pgh_id)
+SELECT kind, key, lag(key) OVER (PARTITION BY kind, thread ORDER BY place), at
 FROM (
-  SELECT 'patient' AS kind, pgh_id, pgh_obj_id, pgh_created_at FROM classifier_patientevent
-    WHERE pgh_obj_id = %(patient)s
+  SELECT 'patient' AS kind, pgh_id::text AS key, pgh_obj_id AS thread, pgh_id AS place,
+    pgh_created_at AS at
+    FROM classifier_patientevent WHERE pgh_obj_id = %(patient)s
   UNION ALL
-  SELECT 'lesion', pgh_id, pgh_obj_id, pgh_created_at FROM classifier_lesionevent
-    WHERE patient_id = %(patient)s
+  SELECT 'lesion', pgh_id::text, pgh_obj_id, pgh_id, pgh_created_at
+    FROM classifier_lesionevent WHERE patient_id = %(patient)s
   UNION ALL
-  SELECT 'image', pgh_id, pgh_obj_id, pgh_created_at FROM classifier_imageevent
-    WHERE patient_id = %(patient)s
+  SELECT 'image', pgh_id::text, pgh_obj_id, pgh_id, pgh_created_at
+    FROM classifier_imageevent WHERE patient_id = %(patient)s
   UNION ALL
-  SELECT 'review', pgh_id, pgh_obj_id, pgh_created_at FROM classifier_reviewevent
+  SELECT 'review', pgh_id::text, pgh_obj_id, pgh_id, pgh_created_at
+    FROM classifier_reviewevent
     WHERE analysis_id IN (SELECT id FROM classifier_analysis WHERE patient_id = %(patient)s)
+  UNION ALL
+  SELECT 'reading', id::text, id, 0, created_at
+    FROM classifier_reading
+    WHERE analysis_id IN (SELECT id FROM classifier_analysis WHERE patient_id = %(patient)s)
+  UNION ALL
+  SELECT 'outcome', id::text, lesion_id, number, recorded_at
+    FROM classifier_outcome WHERE patient_id = %(patient)s
+  UNION ALL
+  SELECT 'request', id::text, id, 0, created_at
+    FROM classifier_readingrequest WHERE patient_id = %(patient)s
+  UNION ALL
+  SELECT 'withdrawal', id::text, id, 0, withdrawn_at
+    FROM classifier_readingrequest
+    WHERE patient_id = %(patient)s AND withdrawn_at IS NOT NULL
 ) AS versions
-ORDER BY pgh_created_at DESC, kind, pgh_id DESC
+ORDER BY at DESC, kind, place DESC, key
 LIMIT %(size)s OFFSET %(skipped)s
 """
 # Further than this nobody pages by hand.
@@ -89,12 +151,13 @@ class Change:
     Attributes:
         at: when it was written.
         who: the person, or None for the system.
-        what: "Patient", "Lesion", "Image" or "Review".
-        deed: "added" or "changed".
+        what: "Patient", "Lesion", "Image", "Review", ...
+        deed: "added", "changed" or "withdrawn".
         where: from which page; empty where none is known.
         why: the reason that was given; empty where none was.
         facts: (name, before, after) of each column that differs.
-        hidden: it is a review of an answer that the reader must not know yet.
+        hidden: it is about an image that the reader must read first.
+        result: address of the result that it is about; empty where it is about none.
     """
 
     at: Any
@@ -105,6 +168,28 @@ class Change:
     why: str
     facts: list[tuple[str, str, str]]
     hidden: bool = False
+    result: str = ""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of the list before it is put into words.
+
+    Attributes:
+        kind: of :data:`_KINDS`.
+        version: the row, or its version.
+        before: the one that it follows, or None.
+        at: when it was written.
+        who: wrote it; None for the system.
+        hidden: see :class:`Change`.
+    """
+
+    kind: str
+    version: Any
+    before: Any
+    at: datetime
+    who: User | None
+    hidden: bool
 
 
 @dataclass(frozen=True)
@@ -126,7 +211,7 @@ def changes(patient: Patient, user: User, *, cursor: str = "") -> ChangesPage:
 
     Args:
         patient: one that ``user`` may see.
-        user: who reads; reviews of answers that are hidden from them stay hidden.
+        user: who reads; what may tell an answer that is hidden from them stays hidden.
         cursor: the number of the page.
     """
     number = int(cursor) if cursor.isascii() and cursor.isdigit() else 1
@@ -138,7 +223,7 @@ def changes(patient: Patient, user: User, *, cursor: str = "") -> ChangesPage:
             {"patient": patient.pk, "size": size + 1, "skipped": (number - 1) * size},
         )
         listed = found.fetchall()
-    rows = [_change(*told) for told in _told(listed[:size], user)]
+    rows = [_change(line) for line in _lines(listed[:size], user)]
     return ChangesPage(
         rows=rows,
         next=str(number + 1) if len(listed) > size else "",
@@ -146,66 +231,114 @@ def changes(patient: Patient, user: User, *, cursor: str = "") -> ChangesPage:
     )
 
 
-def _told(
-    listed: list[tuple[str, int, int | None]], user: User
-) -> list[tuple[str, Any, Any, User | None, bool]]:
-    """Return (kind, version, version before, person, whether hidden) of each line."""
-    wanted: dict[str, set[int]] = defaultdict(set)
-    for kind, key, before in listed:
+def _lines(listed: list[tuple[str, str, str | None, datetime]], user: User) -> list[_Line]:
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for kind, key, before, _at in listed:
         wanted[kind] |= {key} | ({before} if before is not None else set())
-    versions = {kind: _rows(kind).in_bulk(keys) for kind, keys in wanted.items()}
+    versions = {
+        kind: {str(key): row for key, row in _rows(kind).in_bulk(keys).items()}
+        for kind, keys in wanted.items()
+    }
     people = User.objects.in_bulk(
-        {_author(version) for found in versions.values() for version in found.values()} - {""}
+        {_author(kind, row) for kind, found in versions.items() for row in found.values()} - {""}
     )
     by_key = {str(key): person for key, person in people.items()}
-    judged = {version.analysis_id for version in versions.get("review", {}).values()}
-    revealed = (
-        set(Analysis.objects.revealed_to(user).filter(pk__in=judged).values_list("pk", flat=True))
-        if judged
-        else set()
-    )
-    lines = []
-    for kind, key, before in listed:
-        version = versions[kind][key]
-        hidden = kind == "review" and version.analysis_id not in revealed
-        former = versions[kind][before] if before is not None else None
-        lines.append((kind, version, former, by_key.get(_author(version)), hidden))
-    return lines
+    hidden = _hidden_from(user, versions)
+    return [
+        _Line(
+            kind=kind,
+            version=versions[kind][key],
+            before=versions[kind][before] if before is not None else None,
+            at=at,
+            who=by_key.get(_author(kind, versions[kind][key])),
+            hidden=(kind, key) in hidden,
+        )
+        for kind, key, before, at in listed
+    ]
+
+
+def _hidden_from(user: User, versions: Mapping[str, Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Return the (kind, key) of what the person may not know before their own reading.
+
+    That is what others think of an image that is not revealed to them, and what a lesion turned
+    out to be while they still have to read an image of it, as on the page of the result.
+    """
+    judged = {row.analysis_id for kind in _JUDGEMENTS for row in versions.get(kind, {}).values()}
+    revealed: set[Any] = set()
+    if judged:
+        shown = Analysis.objects.revealed_to(user).filter(pk__in=judged)
+        revealed = set(shown.values_list("pk", flat=True))
+    lesions = {row.lesion_id for row in versions.get("outcome", {}).values()}
+    unread: set[Any] = set()
+    if lesions:
+        closed = Analysis.objects.filter(
+            ~Analysis.objects.open_to(user), prediction__isnull=False, image__lesion__in=lesions
+        )
+        unread = set(closed.values_list("image__lesion", flat=True))
+    return {
+        (kind, key)
+        for kind, found in versions.items()
+        for key, row in found.items()
+        if (kind in _JUDGEMENTS and row.analysis_id not in revealed and not _concerns(row, user))
+        or (kind == "outcome" and row.lesion_id in unread)
+    }
+
+
+def _concerns(row: Any, user: User) -> bool:
+    """Tell whether a request is the person's own, or asks them by name."""
+    return isinstance(row, ReadingRequest) and user.pk in {row.requested_by_id, row.asked_id}
 
 
 def _rows(kind: str) -> QuerySet[Any]:
-    """Return the versions of one kind of row, with what is shown of other rows."""
-    found: QuerySet[Any] = apps.get_model("classifier", f"{kind.title()}Event").objects.all()
-    others = {"image": "lesion", "review": "analysis"}
-    return found.select_related(others[kind]) if kind in others else found
+    """Return the rows or versions of one kind, with what is shown of other rows."""
+    found: QuerySet[Any] = (
+        _KINDS[kind][0]._default_manager.all()
+        if kind in _AUTHORS
+        else apps.get_model("classifier", f"{kind.title()}Event").objects.all()
+    )
+    return found.select_related(*_ALONG[kind]) if kind in _ALONG else found
 
 
-def _author(version: Any) -> str:
+def _author(kind: str, version: Any) -> str:
+    if kind in _AUTHORS:
+        return str(getattr(version, _AUTHORS[kind]) or "")
     return str((version.pgh_context or {}).get("user", ""))
 
 
-def _change(kind: str, version: Any, before: Any, who: User | None, hidden: bool) -> Change:  # noqa: FBT001 - unpacked from a row
-    context = version.pgh_context or {}
+def _change(line: _Line) -> Change:
+    context = getattr(line.version, "pgh_context", None) or {}
     page = str(context.get("page", ""))
-    model, name = _KINDS[kind]
+    judged = line.kind in _JUDGEMENTS
     return Change(
-        at=version.pgh_created_at,
-        who=who,
-        what=str(name),
-        deed=str(_DEEDS.get(version.pgh_label, version.pgh_label)),
+        at=line.at,
+        who=line.who,
+        what=str(_KINDS[line.kind][1]),
+        deed=_deed(line),
         where=str(_PAGES.get(page, page)),
         why=str(context.get("reason", "")),
-        facts=[] if hidden else _facts(model, version, before),
-        hidden=hidden,
+        facts=[] if line.hidden else _facts(line),
+        hidden=line.hidden,
+        result=line.version.analysis.get_absolute_url() if judged else "",
     )
 
 
-def _facts(model: type[Model], version: Any, before: Any) -> list[tuple[str, str, str]]:
+def _deed(line: _Line) -> str:
+    if line.kind == "withdrawal" or getattr(line.version, "withdrawn", False):
+        return str(_("withdrawn"))
+    label = getattr(line.version, "pgh_label", "insert" if line.before is None else "update")
+    return str(_DEEDS.get(label, label))
+
+
+def _facts(line: _Line) -> list[tuple[str, str, str]]:
+    model, version, before = _KINDS[line.kind][0], line.version, line.before
     facts = []
     for column in version._meta.concrete_fields:
         if column.name.startswith("pgh_") or column.name in _SILENT:
             continue
         new, old = _shown(version, column), _shown(before, column) if before is not None else ""
+        if line.kind == "outcome" and column.name == "lesion":
+            # Which one is told of a correction too.
+            old = ""
         if new != old:
             facts.append(
                 (
@@ -221,12 +354,24 @@ def _shown(version: Any, column: Any) -> str:
     if column.choices:
         return str(getattr(version, f"get_{column.name}_display")())
     if column.name == "diagnosis":
-        # What the words of "other" are, is told in a column of its own.
-        other = str(_("other"))
-        return diagnosis_name(version.diagnosis, other, version.analysis.label_set)
+        return _diagnosis(version)
     if column.name == "lesion":
         return str(version.lesion.label) if version.lesion is not None else ""
-    value = getattr(version, column.attname)
+    if column.name == "asked":
+        return str(version.asked or _("anybody"))
+    return _plain(getattr(version, column.attname))
+
+
+def _diagnosis(version: Any) -> str:
+    # What the words of "other" are, is told in a column of its own.
+    other = str(_("other"))
+    if isinstance(version, Outcome):
+        label = LABELS.get(version.diagnosis)
+        return label_name(label) if label else other
+    return diagnosis_name(version.diagnosis, other, version.analysis.label_set)
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return str(_("yes") if value else _("no"))
     if isinstance(value, datetime):
