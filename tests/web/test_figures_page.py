@@ -88,6 +88,9 @@ def test_of_few_images_nothing_is_told(cast: Cast) -> None:
     # A plot without a mark has the axis of an ordinary one.
     assert not re.search(r"\de-\d", page.content.decode())
     assert "100 %" not in re.sub(r"<svg.*?</svg>", "", text)
+    # Nor is it left empty: agreement, no answer, both waits; one says it beside its dashed line.
+    drawings = re.findall(r"<svg[^>]*viewBox.*?</svg>", page.content.decode())
+    assert sum("Too few to say" in one for one in drawings) == 5
     store(cases(cast, 1, at=timezone.now(), final="nevus"))
     assert "89 to 100 % · 30 of 30" in text_of(cast.client_of(cast.owner).get(PAGE))
 
@@ -118,6 +121,7 @@ def test_every_plot_has_words_and_a_table_and_no_style(cast: Cast) -> None:
     assert html.count("The same as a table") == len(drawings)
     assert "style=" not in html
     assert "<b>&" not in html
+    assert "Too few to say" not in drawings[0]
     assert "Not sure enough" in html
     ids = re.findall(r'\sid="([^"]+)"', html)
     assert len(ids) == len(set(ids))

@@ -23,6 +23,7 @@ from classifier.selectors.figures.drawings import (
     mark,
     plot_of,
     stacked_months,
+    too_few,
     waited_rows,
 )
 from classifier.selectors.figures.words import (
@@ -244,7 +245,7 @@ def reliability(labels: str, bins: Mapping[int, Tally]) -> Plot:
         frame.line([(0, 0), (1, 1)], class_=SOFT, stroke_dasharray="4 3"),
         *legend([(_("Clinician decided the same"), MAIN), (_("Outcome the same"), SECOND)]),
     ]
-    rows = []
+    rows, empty = [], True
     for number, one in sorted(bins.items()):
         decided, proven = Share(one.agreed, one.decided), Share(one.proven_same, one.proven)
         for share, chance, tone, shift in (
@@ -255,6 +256,7 @@ def reliability(labels: str, bins: Mapping[int, Tally]) -> Plot:
                 # Of the answers that the share is of: those of few lesions are not like the rest.
                 mean = chance / share.whole
                 parts += mark(frame, mean + shift, share.value, share.interval, tone)
+                empty = False
         low, high = number * 100 // BINS, (number + 1) * 100 // BINS
         rows.append(
             (
@@ -267,6 +269,9 @@ def reliability(labels: str, bins: Mapping[int, Tally]) -> Plot:
                 _mean_chance(one.chance_proven, one.proven),
             )
         )
+    if empty:
+        # Beside the dashed line.
+        parts.append(too_few(frame, 0.27, 0.3))
     words = Words(
         f"reliability-{labels}",
         _("Calibration in use: %(network)s") % {"network": network_name(labels)},

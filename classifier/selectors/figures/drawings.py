@@ -165,6 +165,8 @@ def dotted_months(
         for place, (value, span) in enumerate(zip(one.values, one.spans, strict=True)):
             if value is not None:
                 parts += mark(frame, place + shift, value, span, one.tone)
+    if not any(value is not None for one in series for value in one.values):
+        parts.append(too_few(frame))
     parts += legend([(one.label, one.tone) for one in series])
     if y_name:
         parts.append(text(_LEFT, _TOP - 8, y_name, class_=SOFT))
@@ -265,6 +267,12 @@ def _row_mark(frame: Frame, value: float | None, span: tuple[float, float] | Non
         line(low, middle, high, middle, class_=MAIN, stroke_width=2),
         dot(frame.at(value, 0)[0], middle, 3.5, class_=MAIN),
     ]
+
+
+def too_few(frame: Frame, across: float = 0.5, down: float = 0.5) -> str:
+    """Return the words for a field that has no mark in it; in its middle unless said otherwise."""
+    x, y = frame.left + frame.width * across, frame.top + frame.height * down
+    return text(x, y, _("Too few to say"), anchor="middle", class_=SOFT)
 
 
 def mark(
