@@ -16,7 +16,7 @@ class CompareForm(forms.Form):
     """Which two pictures of a lesion are compared; it is sent as a query.
 
     Args:
-        images: those that may be chosen, with ``moment``.
+        images: those that may be chosen, with ``moment`` and ``which``.
     """
 
     a = forms.ChoiceField(label=_("One date"))
@@ -34,4 +34,5 @@ class CompareForm(forms.Form):
 
 def _words_of(image: Any) -> str:
     moment = timezone.localtime(image.moment)
-    return f"{moment:%Y-%m-%d %H:%M} · {image.get_modality_display()}"
+    parts = (f"{moment:%Y-%m-%d %H:%M}", image.get_modality_display(), image.which)
+    return " · ".join(str(part) for part in parts if part)

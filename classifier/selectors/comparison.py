@@ -124,6 +124,9 @@ class Comparison:
 def dates_of(lesion: Lesion, user: User, wanted: Iterable[uuid.UUID] = ()) -> list[Any]:
     """Return the lesion's newest pictures with their ``moment``, newest first.
 
+    Those that nothing else tells apart are numbered (``which``), the earliest first: old images
+    are often dated to the day only.
+
     Args:
         lesion: visible to ``user``.
         user: who looks.
@@ -133,8 +136,20 @@ def dates_of(lesion: Lesion, user: User, wanted: Iterable[uuid.UUID] = ()) -> li
     keys = list(wanted)
     # Of no keys the condition would become a bare number, which names a column in ORDER BY.
     first = [Case(When(pk__in=keys, then=Value(0)), default=Value(1))] if keys else []
-    rows = list(images.order_by(*first, "-moment", "-id")[:MOST_DATES])
-    return sorted(rows, key=lambda image: (image.moment, image.pk), reverse=True)
+    rows: list[Any] = list(images.order_by(*first, "-moment", "-id")[:MOST_DATES])
+    rows.sort(key=lambda image: (image.moment, image.pk))
+    alike: dict[Any, list[Any]] = {}
+    for image in rows:
+        minute = image.moment.replace(second=0, microsecond=0)
+        alike.setdefault((minute, image.modality), []).append(image)
+    for each in alike.values():
+        for number, image in enumerate(each, start=1):
+            image.which = (
+                _("%(number)d of %(all)d") % {"number": number, "all": len(each)}
+                if len(each) > 1
+                else ""
+            )
+    return rows[::-1]
 
 
 def pair_of(images: Sequence[Any], a: uuid.UUID | None, b: uuid.UUID | None) -> list[Any]:

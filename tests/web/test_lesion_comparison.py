@@ -223,6 +223,24 @@ def test_other_dates_are_chosen_without_a_script(cast: Cast, lesion: Lesion) -> 
 
 
 @pytest.mark.usefixtures("open_clinic")
+def test_pictures_of_one_minute_are_told_apart(cast: Cast, lesion: Lesion) -> None:
+    for _number in range(2):
+        photographed(lesion, cast.owner)
+    photographed(lesion, cast.owner, days_ago=9)
+    noon = timezone.now().replace(hour=12, minute=0, second=0)
+    Image.objects.filter(taken_at__gte=timezone.now() - timedelta(days=1)).update(taken_at=noon)
+    response = cast.client_of(cast.owner).get(address_of(lesion))
+    words = [said for _key, said in response.context["form"].fields["a"].choices]
+    assert len(set(words)) == 3
+    assert words[0].endswith("Dermoscopy · 2 of 2")
+    assert words[1].endswith("Dermoscopy · 1 of 2")
+    assert words[2].endswith("Dermoscopy")
+    page = response.content.decode()
+    assert "Dermoscopy, 2 of 2</span>" in page
+    assert "1 of 2</th>" in page
+
+
+@pytest.mark.usefixtures("open_clinic")
 def test_the_page_costs_the_same_however_many_dates_there_are(cast: Cast, lesion: Lesion) -> None:
     client = cast.client_of(cast.owner)
     costs = []
