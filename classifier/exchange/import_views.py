@@ -100,7 +100,8 @@ def import_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     run = _own(person(request), pk)
     counts = counts_of(run)
     left = counts[RowState.NEW] if run.state == ImportState.CHECKING else counts[RowState.READY]
-    rows = run.rows.order_by("line")
+    rows = run.rows.select_related("patient", "image__lesion").defer("patient__notes")
+    rows = rows.order_by("line")
     shown = [*rows.filter(state=RowState.REFUSED)[:_MOST_SHOWN]]
     shown += rows.exclude(state=RowState.REFUSED)[: _MOST_SHOWN - len(shown)]
     context = {

@@ -7,7 +7,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from classifier.choices import ImportState, RowState
+from classifier.choices import BodySite, ImportState, RowState, label_of
 from classifier.models.images import Image
 from classifier.models.patients import Patient
 from classifier.models.people import Clinic, User
@@ -102,3 +102,16 @@ class ImportRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}:{self.line} ({self.state})"
+
+    @property
+    def record_number(self) -> str:
+        """Whose image it is: as sent, or of the patient that it became; empty where neither is."""
+        number = self.patient.record_number if self.patient is not None else ""
+        return str(self.facts.get("patient_number") or number)
+
+    @property
+    def body_site(self) -> str:
+        """Where on the body, likewise; a code that nobody knows is shown as it was sent."""
+        lesion = self.image.lesion if self.image is not None else None
+        site = self.facts.get("lesion_site") or (lesion.body_site if lesion is not None else "")
+        return label_of(BodySite, site) if site else ""

@@ -244,7 +244,7 @@ def test_the_command_looks_first_and_goes_on_where_it_was(
 
 def test_the_pages_of_an_import(cast: Cast) -> None:
     client = cast.client_of(cast.administrator)
-    table = HEAD + "N-1,Ada New,,,,,clinical,a.jpg\nN-2,=cmd(),,,,,xray,a.jpg\n"
+    table = HEAD + "N-1,Ada New,,,foot,,clinical,a.jpg\nN-2,=cmd(),,,back,,xray,a.jpg\n"
     archive = packed(table, {"a.jpg": picture_bytes(1)})
     archive.name = "old.zip"
     response = client.post(reverse("import_list"), {"archive": archive})
@@ -263,6 +263,9 @@ def test_the_pages_of_an_import(cast: Cast) -> None:
     page = client.get(run.get_absolute_url()).content.decode()
     assert "Add 1 image" in page
     assert "Unknown code in modality" in page
+    # Whose it is and where it was taken stands beside what becomes of it, also once it is added.
+    for words in ("N-1", "Foot", "N-2", "Back"):
+        assert f">{words}</td>" in page, words
 
     refused = client.get(reverse("import_refused", args=[run.pk]))
     assert refused["Content-Disposition"].startswith("attachment")
@@ -276,6 +279,9 @@ def test_the_pages_of_an_import(cast: Cast) -> None:
     run.refresh_from_db()
     assert run.state == ImportState.FINISHED
     assert Image.objects.get().patient.name == "Ada New"
+    page = client.get(run.get_absolute_url()).content.decode()
+    assert ">N-1</td>" in page
+    assert ">Foot</td>" in page
     # Twice is once.
     client.post(reverse("import_start", args=[run.pk]))
     run_imports_task()
