@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from classifier import links
-from classifier.choices import State
+from classifier.choices import ReviewState, State
 from classifier.forms.readings import SecondReadingForm
 from classifier.forms.reviews import ModalityForm, ReadingForm, ReasonForm, ReviewForm
 from classifier.models import Analysis, Prediction
@@ -90,7 +90,14 @@ def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> di
     if page.can_review and not page.outdated and second.request is None:
         readers = possible_readers(analysis, person(request))
         fresh["second_form"] = SecondReadingForm(readers=readers)
-    told = {"page": page, "analysis": analysis, "second": second}
+    waits = page.has_result and analysis.review_state == ReviewState.PENDING
+    told = {
+        "page": page,
+        "analysis": analysis,
+        "second": second,
+        # Where in the navigation the page belongs.
+        "nav_here": "worklist" if waits else "history",
+    }
     return told | _poll_facts(analysis, 0) | fresh | forms
 
 

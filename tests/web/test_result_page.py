@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from PIL import Image as Pillow
 
 from classifier.choices import Decision, Modality, State
 from classifier.models import AuditEvent
 from classifier.services.readings import save_reading
+from classifier.services.reviews import save_review
 from mlcore.labels import label_set
 from tests import factories
 from tests.web import answered as make
@@ -50,6 +53,39 @@ def shown(client: Client, analysis: Analysis) -> str:
     response = client.get(analysis.get_absolute_url())
     assert response.status_code == 200
     return re.sub(r"\s+", " ", response.content.decode())
+
+
+def lit(page: str) -> list[str]:
+    """Return which entries of the navigation are lit."""
+    nav = page.partition('<nav class="nav"')[2].partition("</nav>")[0]
+    return re.findall(r'href="([^"]+)" aria-current="page"', nav)
+
+
+def test_the_navigation_shows_where_the_result_belongs(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = make.answered(image, open_cast.owner)
+    assert lit(shown(client, analysis)) == [reverse("worklist")]
+    save_review(analysis=analysis, by=open_cast.owner, verdict="agree", expected_number=0)
+    assert lit(shown(client, analysis)) == [reverse("history")]
+    other = factories.make_analysis(
+        make.bare_image(open_cast.patient, open_cast.owner), open_cast.owner
+    )
+    assert lit(shown(client, other)) == [reverse("history")]
+    assert lit(client.get(reverse("worklist")).content.decode()) == [reverse("worklist")]
+
+
+def test_the_title_tells_when_the_picture_was_taken_and_when_it_was_sent(
+    open_cast: Cast, client: Client, image: Image
+) -> None:
+    analysis = make.answered(image, open_cast.owner)
+    head = re.sub(r"<[^>]*>", "", shown(client, analysis).partition("</header>")[2])
+    asked = timezone.localtime(analysis.created_at)
+    assert f"Taken not recorded · Requested {asked:%Y-%m-%d %H:%M}" in head
+    image.taken_at = asked - timedelta(days=400)
+    image.save()
+    head = re.sub(r"<[^>]*>", "", shown(client, analysis).partition("</header>")[2])
+    assert f"Taken {image.taken_at:%Y-%m-%d %H:%M} · Requested {asked:%Y-%m-%d %H:%M}" in head
 
 
 def polls(page: str, analysis: Analysis) -> bool:
