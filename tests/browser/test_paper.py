@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING
 
+import pypdf
 import pytest
 from django.urls import reverse
 
@@ -123,6 +125,11 @@ def test_what_is_printed_fits_the_sheet_and_holds_nothing_to_press(
         page.emulate_media(media="print")
         for picture in page.locator("main img").all():
             assert picture.is_visible()
+        page.emulate_media(media="screen")
+        window.go(pages["result"][0])
+        # The answer begins below the picture, and does not leave the rest of the sheet empty.
+        sheets = pypdf.PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True))).pages
+        assert "The network's answer" in sheets[0].extract_text()
         assert window.problems == []
 
 
