@@ -28,7 +28,8 @@ _TOLD: dict[str, Any] = {
     "filters": _("Filters"),
     "format": _("Format"),
     "images": _("Images"),
-    "counts": _("Counts"),
+    # Each count has a name of its own.
+    "counts": "",
     "label_set": _("Network"),
     "modality": _("Modality"),
     "pace": _("How often"),

@@ -195,6 +195,9 @@ def test_the_trail_speaks_of_details_in_words_and_leads_to_results(cast: Cast) -
     # An image that was never analysed has no page of its own.
     table = table_of(head, "")
     assert table.count(f'href="{analysis.get_absolute_url()}"') == 2
+    german = text_of(head.get(TRAIL, headers={"accept-language": "de"}))
+    for words in ("Zuvor Nie Wie oft", "Hinzugefügt 3 Abgelehnt 1", "Zum Ergebnis"):
+        assert words in german, words
 
 
 def test_every_change_of_a_record_is_told_with_who_and_where(cast: Cast) -> None:
