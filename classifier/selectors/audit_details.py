@@ -97,7 +97,9 @@ def details_of(event: AuditEvent) -> list[tuple[str, str]]:
         else:
             kind = _AFTER.get(event.action, name) if name == "before" else name
             several = value if isinstance(value, list) else [value]
-            told.append((str(words), ", ".join(_word(event, kind, each) for each in several)))
+            # What a token may do has commas of its own.
+            between = "; " if kind == "scopes" else ", "
+            told.append((str(words), between.join(_word(event, kind, each) for each in several)))
     return told
 
 
