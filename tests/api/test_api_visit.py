@@ -134,7 +134,7 @@ def test_a_visit(cast: Cast, django_capture_on_commit_callbacks: Any) -> None:
     assert {event.actor for event in done} == {cast.owner}
     with_token = AuditEvent.objects.get(action="lesion.added")
     page = cast.client_of(cast.administrator).get(reverse("audit_trail"))
-    assert f"token {program.token.pk}" in page.content.decode()
+    assert f"<dd>{program.token.pk}</dd>" in page.content.decode()
     assert with_token.patient_key == row.pk
     from django.apps import apps
 
