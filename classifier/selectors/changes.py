@@ -6,7 +6,7 @@ listed by their own rows.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -33,9 +34,9 @@ from classifier.selectors.results import diagnosis_name
 from classifier.wording import label_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
-    from django.db.models import Model, QuerySet
+    from django.db.models import Model
 
 _KINDS: dict[str, tuple[type[Model], Any]] = {
     "patient": (Patient, _("Patient")),
@@ -53,14 +54,6 @@ _AUTHORS = {
     "outcome": "recorded_by_id",
     "request": "requested_by_id",
     "withdrawal": "withdrawn_by_id",
-}
-_ALONG: dict[str, tuple[str, ...]] = {
-    "image": ("lesion",),
-    "review": ("analysis",),
-    "reading": ("analysis",),
-    "outcome": ("lesion",),
-    "request": ("analysis", "asked"),
-    "withdrawal": ("analysis", "asked"),
 }
 _JUDGEMENTS = ("review", "reading", "request", "withdrawal")
 _DEEDS = {
@@ -105,39 +98,39 @@ _PAGES = {
     "undo": _("with “Undo”, a moment later"),
     "admin:classifier_patient_change": _("in the admin panel"),
 }
-# Which versions and rows there are, and which one each follows: one scan of one patient's own rows.
+# All versions and rows of a patient, each with the one that it follows: one scan of their own rows.
 _LISTED = """
-SELECT kind, key, lag(key) OVER (PARTITION BY kind, thread ORDER BY place), at
+SELECT kind, fact, lag(fact) OVER (PARTITION BY kind, thread ORDER BY place), at
 FROM (
-  SELECT 'patient' AS kind, pgh_id::text AS key, pgh_obj_id AS thread, pgh_id AS place,
+  SELECT 'patient' AS kind, to_jsonb(e) AS fact, pgh_obj_id AS thread, pgh_id AS place,
     pgh_created_at AS at
-    FROM classifier_patientevent WHERE pgh_obj_id = %(patient)s
+    FROM classifier_patientevent e WHERE pgh_obj_id = %(patient)s
   UNION ALL
-  SELECT 'lesion', pgh_id::text, pgh_obj_id, pgh_id, pgh_created_at
-    FROM classifier_lesionevent WHERE patient_id = %(patient)s
+  SELECT 'lesion', to_jsonb(e), pgh_obj_id, pgh_id, pgh_created_at
+    FROM classifier_lesionevent e WHERE patient_id = %(patient)s
   UNION ALL
-  SELECT 'image', pgh_id::text, pgh_obj_id, pgh_id, pgh_created_at
-    FROM classifier_imageevent WHERE patient_id = %(patient)s
+  SELECT 'image', to_jsonb(e), pgh_obj_id, pgh_id, pgh_created_at
+    FROM classifier_imageevent e WHERE patient_id = %(patient)s
   UNION ALL
-  SELECT 'review', pgh_id::text, pgh_obj_id, pgh_id, pgh_created_at
-    FROM classifier_reviewevent
+  SELECT 'review', to_jsonb(e), pgh_obj_id, pgh_id, pgh_created_at
+    FROM classifier_reviewevent e
     WHERE analysis_id IN (SELECT id FROM classifier_analysis WHERE patient_id = %(patient)s)
   UNION ALL
-  SELECT 'reading', id::text, id, 0, created_at
-    FROM classifier_reading
+  SELECT 'reading', to_jsonb(r), id, 0, created_at
+    FROM classifier_reading r
     WHERE analysis_id IN (SELECT id FROM classifier_analysis WHERE patient_id = %(patient)s)
   UNION ALL
-  SELECT 'outcome', id::text, lesion_id, number, recorded_at
-    FROM classifier_outcome WHERE patient_id = %(patient)s
+  SELECT 'outcome', to_jsonb(r), lesion_id, number, recorded_at
+    FROM classifier_outcome r WHERE patient_id = %(patient)s
   UNION ALL
-  SELECT 'request', id::text, id, 0, created_at
-    FROM classifier_readingrequest WHERE patient_id = %(patient)s
+  SELECT 'request', to_jsonb(r), id, 0, created_at
+    FROM classifier_readingrequest r WHERE patient_id = %(patient)s
   UNION ALL
-  SELECT 'withdrawal', id::text, id, 0, withdrawn_at
-    FROM classifier_readingrequest
+  SELECT 'withdrawal', to_jsonb(r), id, 0, withdrawn_at
+    FROM classifier_readingrequest r
     WHERE patient_id = %(patient)s AND withdrawn_at IS NOT NULL
 ) AS versions
-ORDER BY at DESC, kind, place DESC, key
+ORDER BY at DESC, kind, place DESC, thread
 LIMIT %(size)s OFFSET %(skipped)s
 """
 # Further than this nobody pages by hand.
@@ -232,56 +225,73 @@ def changes(patient: Patient, user: User, *, cursor: str = "") -> ChangesPage:
 
 
 def _lines(listed: list[tuple[str, str, str | None, datetime]], user: User) -> list[_Line]:
-    wanted: dict[str, set[str]] = defaultdict(set)
-    for kind, key, before, _at in listed:
-        wanted[kind] |= {key} | ({before} if before is not None else set())
-    versions = {
-        kind: {str(key): row for key, row in _rows(kind).in_bulk(keys).items()}
-        for kind, keys in wanted.items()
-    }
-    people = User.objects.in_bulk(
-        {_author(kind, row) for kind, found in versions.items() for row in found.values()} - {""}
-    )
+    rows = [(kind, _row(kind, fact), _row(kind, before), at) for kind, fact, before, at in listed]
+    everything = [(kind, row) for kind, *both, _at in rows for row in both if row is not None]
+    keys = {_author(kind, row) for kind, row in everything}
+    keys |= {_asked(row) for _kind, row in everything}
+    people = User.objects.in_bulk(keys - {""})
     by_key = {str(key): person for key, person in people.items()}
-    hidden = _hidden_from(user, versions)
+    analyses = _analyses({row.analysis_id for kind, row in everything if kind in _JUDGEMENTS}, user)
+    lesions = _lesions({getattr(row, "lesion_id", None) for _kind, row in everything}, user)
+    for kind, row in everything:
+        if kind in _JUDGEMENTS:
+            row.analysis = analyses[row.analysis_id]
+        if hasattr(row, "lesion_id"):
+            row.lesion = lesions.get(row.lesion_id)
+        if hasattr(row, "asked_id"):
+            row.asked = by_key.get(_asked(row))
     return [
         _Line(
             kind=kind,
-            version=versions[kind][key],
-            before=versions[kind][before] if before is not None else None,
+            version=row,
+            before=before,
             at=at,
-            who=by_key.get(_author(kind, versions[kind][key])),
-            hidden=(kind, key) in hidden,
+            who=by_key.get(_author(kind, row)),
+            hidden=_is_hidden(kind, row, user),
         )
-        for kind, key, before, at in listed
+        for kind, row, before, at in rows
     ]
 
 
-def _hidden_from(user: User, versions: Mapping[str, Mapping[str, Any]]) -> set[tuple[str, str]]:
-    """Return the (kind, key) of what the person may not know before their own reading.
+def _row(kind: str, fact: str | None) -> Any:
+    """Return the row, or the version of a row, that PostgreSQL told as JSON."""
+    if fact is None:
+        return None
+    told = json.loads(fact)
+    model = (
+        _KINDS[kind][0]
+        if kind in _AUTHORS
+        else apps.get_model("classifier", f"{kind.title()}Event")
+    )
+    columns = model._meta.concrete_fields
+    values = [column.to_python(told[str(column.column)]) for column in columns]
+    return model.from_db(connection.alias, [column.attname for column in columns], values)
+
+
+def _analyses(keys: Collection[Any], user: User) -> dict[Any, Analysis]:
+    """Return analyses of a patient whom the person may see; ``is_revealed`` as in a list."""
+    found = Analysis.objects.filter(pk__in=keys).for_lists(user)
+    return {analysis.pk: analysis for analysis in found}
+
+
+def _lesions(keys: Collection[Any], user: User) -> dict[Any, Lesion]:
+    """Return lesions; ``is_unread`` where the person still has to read an image of it."""
+    unread = Analysis.objects.filter(
+        ~Analysis.objects.open_to(user), prediction__isnull=False, image__lesion=OuterRef("pk")
+    )
+    found = Lesion.objects.filter(pk__in=[key for key in keys if key is not None])
+    return {lesion.pk: lesion for lesion in found.annotate(is_unread=Exists(unread))}
+
+
+def _is_hidden(kind: str, row: Any, user: User) -> bool:
+    """Tell whether a row says what the person may not know before their own reading.
 
     That is what others think of an image that is not revealed to them, and what a lesion turned
     out to be while they still have to read an image of it, as on the page of the result.
     """
-    judged = {row.analysis_id for kind in _JUDGEMENTS for row in versions.get(kind, {}).values()}
-    revealed: set[Any] = set()
-    if judged:
-        shown = Analysis.objects.revealed_to(user).filter(pk__in=judged)
-        revealed = set(shown.values_list("pk", flat=True))
-    lesions = {row.lesion_id for row in versions.get("outcome", {}).values()}
-    unread: set[Any] = set()
-    if lesions:
-        closed = Analysis.objects.filter(
-            ~Analysis.objects.open_to(user), prediction__isnull=False, image__lesion__in=lesions
-        )
-        unread = set(closed.values_list("image__lesion", flat=True))
-    return {
-        (kind, key)
-        for kind, found in versions.items()
-        for key, row in found.items()
-        if (kind in _JUDGEMENTS and row.analysis_id not in revealed and not _concerns(row, user))
-        or (kind == "outcome" and row.lesion_id in unread)
-    }
+    if kind == "outcome":
+        return bool(row.lesion.is_unread)
+    return kind in _JUDGEMENTS and not (row.analysis.is_revealed or _concerns(row, user))
 
 
 def _concerns(row: Any, user: User) -> bool:
@@ -289,20 +299,14 @@ def _concerns(row: Any, user: User) -> bool:
     return isinstance(row, ReadingRequest) and user.pk in {row.requested_by_id, row.asked_id}
 
 
-def _rows(kind: str) -> QuerySet[Any]:
-    """Return the rows or versions of one kind, with what is shown of other rows."""
-    found: QuerySet[Any] = (
-        _KINDS[kind][0]._default_manager.all()
-        if kind in _AUTHORS
-        else apps.get_model("classifier", f"{kind.title()}Event").objects.all()
-    )
-    return found.select_related(*_ALONG[kind]) if kind in _ALONG else found
-
-
 def _author(kind: str, version: Any) -> str:
     if kind in _AUTHORS:
         return str(getattr(version, _AUTHORS[kind]) or "")
     return str((version.pgh_context or {}).get("user", ""))
+
+
+def _asked(row: Any) -> str:
+    return str(getattr(row, "asked_id", None) or "")
 
 
 def _change(line: _Line) -> Change:

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cast
 
 TRAIL = "/audit/"
-# The page of changes asks once for each of the kinds of rows that it lists.
-MOST_QUERIES = 18
+MOST_QUERIES = 12
 
 
 def text_of(response: Any) -> str:
