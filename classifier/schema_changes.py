@@ -14,10 +14,15 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.postgres.operations import AddIndexConcurrently, CreateExtension
+from django.contrib.postgres.operations import (
+    AddIndexConcurrently,
+    CreateExtension,
+    RemoveIndexConcurrently,
+)
 from django.core.management.base import CommandError
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.migrations.operations import AddConstraint, AddIndex
@@ -26,7 +31,7 @@ from pgtrigger.migrations import AddTrigger
 from psycopg2.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
     from django.db.migrations.state import ProjectState
@@ -298,23 +303,45 @@ class AddIndexPatiently(AddIndexConcurrently):
         to_state: ProjectState,
     ) -> None:
         """Build it, unless it is there."""
-        if schema_editor.collect_sql:
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-            return
+        build = partial(super().database_forwards, app_label, schema_editor, from_state, to_state)
         table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
-        with schema_editor.connection.cursor() as cursor:
-            cursor.execute(_IS_VALID, [table, self.index.name])
-            found = cursor.fetchone()
-            cursor.execute("SHOW lock_timeout")
-            (bound,) = cursor.fetchone()
-        if found == (True,):
-            return
-        schema_editor.execute("SET lock_timeout = 0")
-        if found:
-            name = schema_editor.quote_name(self.index.name)
-            schema_editor.execute(f"DROP INDEX CONCURRENTLY {name}")
-        super().database_forwards(app_label, schema_editor, from_state, to_state)
-        schema_editor.execute(f"SET lock_timeout = '{bound}'")
+        _build_patiently(schema_editor, table, self.index.name, build)
+
+
+class RemoveIndexPatiently(RemoveIndexConcurrently):
+    """Drop an index while others write; going back builds it as :class:`AddIndexPatiently` does."""
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Build it again, unless it is there."""
+        build = partial(super().database_backwards, app_label, schema_editor, from_state, to_state)
+        table = to_state.apps.get_model(app_label, self.model_name)._meta.db_table
+        _build_patiently(schema_editor, table, self.name, build)
+
+
+def _build_patiently(
+    schema_editor: BaseDatabaseSchemaEditor, table: str, index: str, build: Callable[[], None]
+) -> None:
+    if schema_editor.collect_sql:
+        build()
+        return
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(_IS_VALID, [table, index])
+        found = cursor.fetchone()
+        cursor.execute("SHOW lock_timeout")
+        (bound,) = cursor.fetchone()
+    if found == (True,):
+        return
+    schema_editor.execute("SET lock_timeout = 0")
+    if found:
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(index)}")
+    build()
+    schema_editor.execute(f"SET lock_timeout = '{bound}'")
 
 
 def in_batches(

@@ -1,9 +1,8 @@
 """A clinic's list by name holds what is searched: a common name is found in the index alone."""
 
-from django.contrib.postgres.operations import RemoveIndexConcurrently
 from django.db import migrations, models
 
-from classifier.schema_changes import AddIndexPatiently
+from classifier.schema_changes import AddIndexPatiently, RemoveIndexPatiently
 
 # Written before there was a bound; the trigger cuts it. Few rows or none.
 _CUT = "UPDATE classifier_patient SET name = name WHERE char_length(search_text) > 450"
@@ -24,5 +23,5 @@ class Migration(migrations.Migration):
                 name="patient_clinic_search",
             ),
         ),
-        RemoveIndexConcurrently(model_name="patient", name="patient_clinic_name"),
+        RemoveIndexPatiently(model_name="patient", name="patient_clinic_name"),
     ]

@@ -1,9 +1,8 @@
 """The list of a label holds what else is filtered: an old version's rows are found in it alone."""
 
-from django.contrib.postgres.operations import RemoveIndexConcurrently
 from django.db import migrations, models
 
-from classifier.schema_changes import AddIndexPatiently
+from classifier.schema_changes import AddIndexPatiently, RemoveIndexPatiently
 
 
 class Migration(migrations.Migration):
@@ -28,5 +27,5 @@ class Migration(migrations.Migration):
                 name="analysis_of_label",
             ),
         ),
-        RemoveIndexConcurrently(model_name="analysis", name="analysis_by_label"),
+        RemoveIndexPatiently(model_name="analysis", name="analysis_by_label"),
     ]

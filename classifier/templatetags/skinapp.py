@@ -70,9 +70,9 @@ def picture(context: RequestContext, name: str, *args: Any) -> str:
 
 
 @register.filter(expects_localtime=True)
-def moment(value: datetime | None) -> str:
+def moment(value: datetime | str | None) -> str:
     """Return a moment to the minute, in local time and for programs too; nothing where none is."""
-    if value is None:
+    if value is None or isinstance(value, str):
         return ""
     exact = value.isoformat()
     day, minute = exact[:10], exact[11:16]

@@ -111,8 +111,10 @@ def test_what_is_due_and_what_is_lost(cast: Cast, version: ModelVersion) -> None
 
 def test_lists_leave_heavy_columns_in_the_database(cast: Cast, version: ModelVersion) -> None:
     make_analysis_in(State.SUCCEEDED, cast, version)
-    row = Analysis.objects.all().for_lists().get()
-    assert "manifest" in row.model_version.get_deferred_fields()  # type: ignore[union-attr]  # it ran
+    row = Analysis.objects.all().for_lists(cast.owner).get()
+    assert "model_version" not in row._state.fields_cache
     assert "notes" in row.patient.get_deferred_fields()
     assert "image" in row._state.fields_cache
+    revealed = vars(row)["is_revealed"]
+    assert revealed is Analysis.objects.revealed_to(cast.owner).filter(pk=row.pk).exists()
     assert Prediction.objects.all().without_maps().get().get_deferred_fields() == {"evidence_maps"}

@@ -23,7 +23,13 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
 from classifier.management.commands import migrate
-from classifier.schema_changes import AddIndexPatiently, AtOnce, in_batches, take_tables
+from classifier.schema_changes import (
+    AddIndexPatiently,
+    AtOnce,
+    RemoveIndexPatiently,
+    in_batches,
+    take_tables,
+)
 from classifier.services import audit
 from tests import factories
 
@@ -265,7 +271,7 @@ def test_tables_are_not_taken_where_no_transaction_would_hold_them() -> None:
 
 def misplaced(migration: migrations.Migration) -> list[str]:
     """Return those operations of a migration that need a transaction, or need to be in none."""
-    wrong = AddIndexPatiently if migration.atomic else AtOnce
+    wrong = (AddIndexPatiently, RemoveIndexPatiently) if migration.atomic else AtOnce
     return [each.describe() for each in migration.operations if isinstance(each, wrong)]
 
 
@@ -302,6 +308,8 @@ def test_statements_are_written_before_any_is_sent_and_sent_in_one_go(
         [migrations.RunSQL(sql, migrations.RunSQL.noop) for sql in words],
         tables=["classifier_clinic"],
     )
+    # Opening a connection says how to plan.
+    connection.ensure_connection()
     with connection.execute_wrapper(noted), connection.schema_editor() as editor:
         many.database_forwards("classifier", editor, ProjectState(), ProjectState())
     sent = [word for word in happened if word not in {"SAVEPOINT", "RELEASE"}]
@@ -392,3 +400,34 @@ def test_batches_cover_every_row_once() -> None:
         assert in_batches(editor, statement, table="classifier_patient", batch=2) == 3
         assert in_batches(editor, statement, table="classifier_lesion") == 0
     assert ask("SELECT DISTINCT notes FROM classifier_patient") == [("x",)]
+
+
+def test_a_dropped_index_comes_back_also_where_an_attempt_left_half_of_it() -> None:
+    name = "clinic_for_another_test"
+    without = ProjectState()
+    migrations.CreateModel(
+        "Clinic", [("id", models.UUIDField(primary_key=True)), ("name", models.TextField())]
+    ).state_forwards("classifier", without)
+    with_it = without.clone()
+    add = AddIndexPatiently("clinic", models.Index(fields=["name"], name=name))
+    add.state_forwards("classifier", with_it)
+    drop = RemoveIndexPatiently("clinic", name)
+    valid = (
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('clinic_for_another_test')"
+    )
+    factories.make_clinic("One")
+    factories.make_clinic("Another")
+    try:
+        with connection.schema_editor(atomic=False) as editor:
+            add.database_forwards("classifier", editor, without, with_it)
+            drop.database_forwards("classifier", editor, with_it, without)
+        assert ask(valid) == []
+        with connection.cursor() as cursor, pytest.raises(IntegrityError):
+            cursor.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON classifier_clinic ((true))")
+        assert ask(valid) == [(False,)]
+        with connection.schema_editor(atomic=False) as editor:
+            drop.database_backwards("classifier", editor, without, with_it)
+        assert ask(valid) == [(True,)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP INDEX IF EXISTS {name}")

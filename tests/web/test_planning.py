@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from django import forms
 from django.db import connection
 from django.forms.renderers import DjangoTemplates, TemplatesSetting
 from django.template import Context, Template
+from django.test.html import parse_html
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -83,7 +83,7 @@ def test_a_choice_is_shown_in_the_language_of_whoever_reads() -> None:
 def test_a_moment_is_shown_to_the_minute_and_told_exactly() -> None:
     at = datetime(2026, 3, 1, 9, 5, 59, tzinfo=UTC)
     assert moment(at) == '<time datetime="2026-03-01T09:05:59+00:00">2026-03-01 09:05</time>'
-    assert render("{{ at|moment }}", at=None) == ""
+    assert render("{{ at|moment }}{{ nobody.at|moment }}", at=None) == ""
     with timezone.override("Asia/Tokyo"):
         assert "2026-03-01 18:05<" in render("{{ at|moment }}", at=at)
 
@@ -104,8 +104,4 @@ def test_our_select_says_what_djangos_own_says(value: Any) -> None:
     ours = select.render("name", value, renderer=TemplatesSetting())
     theirs = select.render("name", value, renderer=DjangoTemplates())
     assert ours != theirs
-    assert _tight(ours) == _tight(theirs)
-
-
-def _tight(html: str) -> str:
-    return re.sub(r"\s+", "", html)
+    assert parse_html(ours) == parse_html(theirs)
