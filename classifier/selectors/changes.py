@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from classifier.choices import WAITING_STATES
 from classifier.models import (
     Analysis,
     Image,
@@ -29,6 +30,7 @@ from classifier.models import (
     Review,
     User,
 )
+from classifier.selectors.change_rows import listed_rows
 from classifier.selectors.outcomes import LABELS
 from classifier.selectors.results import diagnosis_name
 from classifier.wording import label_name
@@ -98,41 +100,6 @@ _PAGES = {
     "undo": _("with “Undo”, a moment later"),
     "admin:classifier_patient_change": _("in the admin panel"),
 }
-# All versions and rows of a patient, each with the one that it follows: one scan of their own rows.
-_LISTED = """
-SELECT kind, fact, lag(fact) OVER (PARTITION BY kind, thread ORDER BY place), at
-FROM (
-  SELECT 'patient' AS kind, to_jsonb(e) AS fact, pgh_obj_id AS thread, pgh_id AS place,
-    pgh_created_at AS at
-    FROM classifier_patientevent e WHERE pgh_obj_id = %(patient)s
-  UNION ALL
-  SELECT 'lesion', to_jsonb(e), pgh_obj_id, pgh_id, pgh_created_at
-    FROM classifier_lesionevent e WHERE patient_id = %(patient)s
-  UNION ALL
-  SELECT 'image', to_jsonb(e), pgh_obj_id, pgh_id, pgh_created_at
-    FROM classifier_imageevent e WHERE patient_id = %(patient)s
-  UNION ALL
-  SELECT 'review', to_jsonb(e), pgh_obj_id, pgh_id, pgh_created_at
-    FROM classifier_reviewevent e
-    WHERE analysis_id IN (SELECT id FROM classifier_analysis WHERE patient_id = %(patient)s)
-  UNION ALL
-  SELECT 'reading', to_jsonb(r), id, 0, created_at
-    FROM classifier_reading r
-    WHERE analysis_id IN (SELECT id FROM classifier_analysis WHERE patient_id = %(patient)s)
-  UNION ALL
-  SELECT 'outcome', to_jsonb(r), lesion_id, number, recorded_at
-    FROM classifier_outcome r WHERE patient_id = %(patient)s
-  UNION ALL
-  SELECT 'request', to_jsonb(r), id, 0, created_at
-    FROM classifier_readingrequest r WHERE patient_id = %(patient)s
-  UNION ALL
-  SELECT 'withdrawal', to_jsonb(r), id, 0, withdrawn_at
-    FROM classifier_readingrequest r
-    WHERE patient_id = %(patient)s AND withdrawn_at IS NOT NULL
-) AS versions
-ORDER BY at DESC, kind, place DESC, thread
-LIMIT %(size)s OFFSET %(skipped)s
-"""
 # Further than this nobody pages by hand.
 _LAST_PAGE = 10_000
 
@@ -151,6 +118,7 @@ class Change:
         facts: (name, before, after) of each column that differs.
         hidden: it is about an image that the reader must read first.
         result: address of the result that it is about; empty where it is about none.
+        told: the analysis of which it tells what somebody else thinks; None where it tells nothing.
     """
 
     at: Any
@@ -162,6 +130,7 @@ class Change:
     facts: list[tuple[str, str, str]]
     hidden: bool = False
     result: str = ""
+    told: Analysis | None = None
 
 
 @dataclass(frozen=True)
@@ -210,13 +179,8 @@ def changes(patient: Patient, user: User, *, cursor: str = "") -> ChangesPage:
     number = int(cursor) if cursor.isascii() and cursor.isdigit() else 1
     number = min(max(number, 1), _LAST_PAGE)
     size = settings.PAGE_SIZE
-    with connection.cursor() as found:
-        found.execute(
-            _LISTED,
-            {"patient": patient.pk, "size": size + 1, "skipped": (number - 1) * size},
-        )
-        listed = found.fetchall()
-    rows = [_change(line) for line in _lines(listed[:size], user)]
+    listed = listed_rows(patient, size=size + 1, skipped=(number - 1) * size)
+    rows = [_change(line, user) for line in _lines(listed[:size], user)]
     return ChangesPage(
         rows=rows,
         next=str(number + 1) if len(listed) > size else "",
@@ -244,7 +208,8 @@ def _lines(listed: list[tuple[str, str, str | None, datetime]], user: User) -> l
         _Line(
             kind=kind,
             version=row,
-            before=before,
+            # What follows a withdrawn outcome changes nothing: there was none.
+            before=None if getattr(before, "withdrawn", False) else before,
             at=at,
             who=by_key.get(_author(kind, row)),
             hidden=_is_hidden(kind, row, user),
@@ -276,8 +241,9 @@ def _analyses(keys: Collection[Any], user: User) -> dict[Any, Analysis]:
 
 def _lesions(keys: Collection[Any], user: User) -> dict[Any, Lesion]:
     """Return lesions; ``is_unread`` where the person still has to read an image of it."""
+    to_read = Q(prediction__isnull=False) | Q(state__in=WAITING_STATES)
     unread = Analysis.objects.filter(
-        ~Analysis.objects.open_to(user), prediction__isnull=False, image__lesion=OuterRef("pk")
+        to_read, ~Analysis.objects.open_to(user), image__lesion=OuterRef("pk")
     )
     found = Lesion.objects.filter(pk__in=[key for key in keys if key is not None])
     return {lesion.pk: lesion for lesion in found.annotate(is_unread=Exists(unread))}
@@ -309,10 +275,11 @@ def _asked(row: Any) -> str:
     return str(getattr(row, "asked_id", None) or "")
 
 
-def _change(line: _Line) -> Change:
+def _change(line: _Line, user: User) -> Change:
     context = getattr(line.version, "pgh_context", None) or {}
     page = str(context.get("page", ""))
     judged = line.kind in _JUDGEMENTS
+    tells = line.kind in {"review", "reading"} and not line.hidden and line.who != user
     return Change(
         at=line.at,
         who=line.who,
@@ -323,6 +290,7 @@ def _change(line: _Line) -> Change:
         facts=[] if line.hidden else _facts(line),
         hidden=line.hidden,
         result=line.version.analysis.get_absolute_url() if judged else "",
+        told=line.version.analysis if tells and line.version.analysis.prediction_id else None,
     )
 
 
@@ -339,9 +307,11 @@ def _facts(line: _Line) -> list[tuple[str, str, str]]:
     for column in version._meta.concrete_fields:
         if column.name.startswith("pgh_") or column.name in _SILENT:
             continue
+        if line.kind == "outcome" and column.name == "number":
+            continue
         new, old = _shown(version, column), _shown(before, column) if before is not None else ""
-        if line.kind == "outcome" and column.name == "lesion":
-            # Which one is told of a correction too.
+        if line.kind == "outcome" and column.name in {"lesion", "reason"}:
+            # Each correction tells which lesion it is of, and its own reason.
             old = ""
         if new != old:
             facts.append(

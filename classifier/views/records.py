@@ -18,6 +18,7 @@ from classifier.selectors.changes import changes
 from classifier.services.erasure import erase_patient
 from classifier.services.errors import RuleError
 from classifier.services.exports import export_patient
+from classifier.services.results import record_answers_viewed
 from classifier.views.access import confirmed_recently, person, visible_or_404
 from classifier.views.patients import note_view
 
@@ -55,6 +56,10 @@ def patient_changes(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     patient = visible_or_404(Patient.objects.select_related("clinic"), user, pk)
     note_view(patient, user)
     page = changes(patient, user, cursor=request.GET.get("cursor", ""))
+    # Who knows what others think reads such an image first no more.
+    told = {row.told.pk: row.told for row in page.rows if row.told is not None}
+    if told:
+        record_answers_viewed(analyses=told.values(), by=user)
     return render(request, "records/changes.html", {"patient": patient, "page": page})
 
 

@@ -17,6 +17,7 @@ from classifier.choices import Behaviour, OutcomeKind, Verdict
 from classifier.models import Analysis
 from classifier.services.outcomes import record_outcome, withdraw_outcome
 from classifier.services.readings import save_reading
+from classifier.services.results import has_seen_an_answer
 from classifier.services.reviews import save_review
 from classifier.services.second_readings import request_second_reading, withdraw_request
 from tests import factories
@@ -152,3 +153,51 @@ def test_more_opinions_cost_no_more_queries(cast: Cast, lesion: Lesion, analysis
         request_second_reading(analysis=other, by=cast.owner, asked=cast.colleague)
         record(lesion, cast.owner, number + 1, "melanoma" if number % 2 else "nevus", "Looked at.")
     assert cost() <= few
+
+
+def test_who_reads_others_opinions_here_reads_the_image_first_no_more(
+    cast: Cast, analysis: Analysis
+) -> None:
+    cast.clinic.blinded_first = False
+    cast.clinic.save()
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="dermatofibroma")
+    analysis.refresh_from_db()
+    assert not has_seen_an_answer(analysis=analysis, by=cast.colleague)
+    # One's own opinion is no news.
+    told(cast, cast.owner)
+    assert not has_seen_an_answer(analysis=analysis, by=cast.owner)
+    assert "Dermatofibroma" in " ".join(told(cast, cast.colleague))
+    assert has_seen_an_answer(analysis=analysis, by=cast.colleague)
+
+
+def test_who_is_told_nothing_has_seen_nothing(cast: Cast, analysis: Analysis) -> None:
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="dermatofibroma")
+    assert HIDDEN in " ".join(told(cast, cast.colleague))
+    assert not has_seen_an_answer(analysis=analysis, by=cast.colleague)
+
+
+def test_an_outcome_after_a_withdrawn_one_is_told_whole(
+    cast: Cast, lesion: Lesion, analysis: Analysis
+) -> None:
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="dermatofibroma")
+    record(lesion, cast.owner, 0, "nevus")
+    record(lesion, cast.owner, 1, "melanoma", reason="The wrong slide.")
+    withdraw_outcome(lesion=lesion, by=cast.owner, expected_number=2, reason="Of another lesion.")
+    record(lesion, cast.owner, 3, "melanoma", reason="It was this one.")
+    again, withdrawn, corrected, _first = about(told(cast, cast.owner), "Outcome")
+    assert again.startswith("Outcome added")
+    assert "Melanoma" in again
+    assert "It was this one." in again
+    assert "Of another lesion." not in again
+    assert "The wrong slide." not in withdrawn
+    assert "The wrong slide." in corrected
+
+
+def test_an_outcome_waits_for_the_answer_too(cast: Cast, lesion: Lesion) -> None:
+    image = make.bare_image(cast.patient, cast.owner)
+    image.lesion = lesion
+    image.save()
+    make.running(image, cast.owner)
+    record(lesion, cast.owner, 0, "melanoma")
+    (line,) = about(told(cast, cast.colleague), "Outcome")
+    assert line.endswith(HIDDEN)
