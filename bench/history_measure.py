@@ -61,7 +61,8 @@ def ask(client: Client, page: Page) -> tuple[float, float, int]:
     """Ask for a page and read it to its end.
 
     Returns:
-        Milliseconds by the clock, and of processor time (see :func:`_busy`); rows of its tables.
+        Milliseconds by the clock, and of processor time (see :func:`_busy`); rows of its tables
+        and items of its lists.
 
     Raises:
         RuntimeError: it is not answered with 200.
@@ -73,7 +74,7 @@ def ask(client: Client, page: Page) -> tuple[float, float, int]:
     if response.status_code != 200:  # noqa: PLR2004 - HTTP's own number
         msg = f"{page.address} answered {response.status_code}"
         raise RuntimeError(msg)
-    return clock, busy, whole.count(b"<tr")
+    return clock, busy, whole.count(b"<tr") + whole.count(b"<li")
 
 
 def _measured(client: Client, page: Page, repeat: int) -> dict[str, Any]:
@@ -99,8 +100,8 @@ def main() -> int:
     The input's first line is JSON: ``repeat``, how often each page is asked for after two times
     that do not count. The first line of the output is the list of the pages' names; then each line
     of the input names a page and is answered by one with what was measured: ``name``, ``part``,
-    ``address``, ``ms`` (by the clock, ascending), ``busy`` (processor time, likewise), ``rows`` (of
-    its tables), ``queries`` and ``plans``; or ``name`` and ``error``, where it cannot be had.
+    ``address``, ``ms`` (by the clock, ascending), ``busy`` (processor time, likewise), ``rows``
+    (see :func:`ask`), ``queries`` and ``plans``; or ``name`` and ``error``, where it cannot be had.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.test")
     import django  # noqa: PLC0415 - only a process that measures needs it
