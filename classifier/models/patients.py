@@ -14,6 +14,8 @@ from classifier.models.history import versioned
 from classifier.models.people import Clinic, User
 from classifier.querysets.records import ClinicOwnedQuerySet
 
+# So many patients are told by their keys.
+_FEW = 200
 # Of shorter words PostgreSQL has no trigram but at the beginning of a word.
 _SHORT = 2
 
@@ -49,6 +51,15 @@ class PatientQuerySet(ClinicOwnedQuerySet["Patient"]):
             part = word if len(word) > _SHORT else f" {word}"
             found = found.filter(search_text__contains=Folded(models.Value(part)))
         return found
+
+    def few_keys(self) -> "list[uuid.UUID] | None":
+        """Return the keys of these patients where they are few, and None where they are many.
+
+        Few are then looked up by key, instead of being looked for in each clinic again; of many
+        some turn up soon in whatever order.
+        """
+        keys = list(self.order_by().values_list("pk", flat=True)[: _FEW + 1])
+        return keys if len(keys) <= _FEW else None
 
 
 @versioned("PatientEvent", patient="OLD.pgh_obj_id", exclude=("search_text",))

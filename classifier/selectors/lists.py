@@ -23,9 +23,9 @@ from django.db.models import (
 from django.utils import timezone
 from django.utils.translation import override
 
-from classifier.choices import WAITING_STATES, Decision, ReviewState, State
+from classifier.choices import WAITING_STATES, Decision, Modality, ReviewState, State
 from classifier.days import start_of
-from classifier.models import Analysis, BreakGlass, Clinic, Patient
+from classifier.models import LABEL_SET_OF, Analysis, BreakGlass, Clinic, Patient
 from classifier.querysets.records import Ranking
 from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.paging import KeysetPage, paginate_windows
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 # A count beyond this is shown as "99+": nobody works through more in one sitting.
 MOST_COUNTED = 99
 _NEWEST_FIRST = ("-created_at", "-id")
-_FEW_PATIENTS = 200
 # The place in the worklist hints at an answer that is still hidden. A clinic may find that too
 # much (``urgent_first`` off): its rows then all count as the worst group, which they may be, and
 # only age orders them. Clinic by clinic this is a column or a constant.
@@ -202,9 +201,8 @@ def _matching(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
     if filters.get("label") or filters.get("decision"):
         rows = rows.filter(revealed)
     state = filters.get("state")
-    decision = filters.get("decision")
-    if decision and state and (decision == Decision.REJECTED) != (state == State.REJECTED):
-        # The two say the same: no index would tell in less time that nothing is both.
+    if _contradict(filters):
+        # No index would tell in less time that nothing is both.
         return rows.none()
     if state == State.SUCCEEDED:
         # The first condition is in the second, and is one that an index serves.
@@ -227,13 +225,11 @@ def _matching(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
     }
     rows = rows.filter(**{name: value for name, value in exact.items() if value})
     if filters.get("q"):
-        patients = Patient.objects.all().matching(filters["q"]).order_by().values_list("pk")
-        few = [key for (key,) in patients[: _FEW_PATIENTS + 1]]
-        if not few:
+        patients = Patient.objects.all().matching(filters["q"])
+        few = patients.few_keys()
+        if few == []:
             return rows.none()
-        # Few are told by name, instead of being looked for in each clinic again; of many some
-        # turn up soon among the newest analyses.
-        chosen: Any = few if len(few) <= _FEW_PATIENTS else patients
+        chosen: Any = patients.order_by().values("pk") if few is None else few
         rows = rows.filter(patient__in=chosen)
     if filters.get("since"):
         rows = rows.filter(created_at__gte=start_of(filters["since"]))
@@ -241,6 +237,17 @@ def _matching(user: User, filters: dict[str, Any]) -> AnalysisQuerySet:
     if filters.get("until") and filters["until"] < date.max:
         rows = rows.filter(created_at__lt=start_of(filters["until"] + timedelta(days=1)))
     return rows
+
+
+def _contradict(filters: dict[str, Any]) -> bool:
+    """Tell whether no analysis can match: its state or modality says what it must not be."""
+    state, decision = filters.get("state"), filters.get("decision")
+    if decision and state and (decision == Decision.REJECTED) != (state == State.REJECTED):
+        return True
+    label, modality = filters.get("label"), filters.get("modality")
+    if not label or not modality:
+        return False
+    return label not in LABEL_SETS[LABEL_SET_OF[Modality(modality)]].keys
 
 
 def history(user: User, filters: dict[str, Any], *, cursor: str = "") -> ListPage:

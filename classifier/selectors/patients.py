@@ -42,6 +42,8 @@ def patient_page(
     found = Patient.objects.all().matching(text)
     if not archived:
         found = found.filter(archived=False)
+    if text.strip() and (few := found.few_keys()) is not None:
+        found = Patient.objects.filter(pk__in=few) if few else found.none()
 
     def window(order: Sequence[str], beyond: Q, most: int) -> Iterable[Patient]:
         rows = found.first_visible_to(user, order=order, size=most, beyond=beyond)

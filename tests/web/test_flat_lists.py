@@ -134,7 +134,7 @@ def test_what_is_asked_for_is_found_and_nothing_else(
 ) -> None:
     user = place(cast)
     for few in (200, 1):
-        monkeypatch.setattr("classifier.selectors.lists._FEW_PATIENTS", few)
+        monkeypatch.setattr("classifier.models.patients._FEW", few)
         assert bool(history(user, filters).rows) == some
 
 

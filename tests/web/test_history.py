@@ -349,3 +349,11 @@ def test_any_mixture_of_filters_is_a_page(cast: Cast, mixed: dict[str, Analysis]
             and query["until"] != "2020-01-02"
         }
         assert set(rows(cast, **query)) == expected, query
+
+
+def test_a_label_is_looked_for_among_pictures_of_its_own_kind_only(cast: Cast) -> None:
+    dermoscopic, clinical = add(cast, "melanoma"), add(cast, "melanoma", Modality.CLINICAL)
+    add(cast, "nevus")
+    assert rows(cast, label="melanoma", modality="clinical") == [clinical.pk]
+    assert rows(cast, label="melanoma", modality="dermoscopy") == [dermoscopic.pk]
+    assert rows(cast, label="nevus", modality="clinical") == []

@@ -11,6 +11,8 @@ from django.urls import reverse
 from classifier.choices import Role
 from classifier.models import Membership
 from tests import factories
+from tests.web.answered import answered as make_answered
+from tests.web.answered import bare_image
 from tests.web.answers import queries_of
 
 if TYPE_CHECKING:
@@ -64,6 +66,26 @@ def test_the_quick_search_says_when_there_is_nobody(cast: Cast) -> None:
     page = cast.client_of(cast.owner).get(reverse("patient_search"), {"q": "zzz"})
     assert page.context["found"] == []
     assert "zzz" in page.content.decode()
+
+
+@pytest.mark.parametrize("few", [0, 200])
+def test_few_and_many_are_found_alike(
+    cast: Cast, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.models.patients._FEW", few)
+    make = factories.make_patient
+    found = [make(cast.clinic, cast.owner, name=f"Zoe {letter}") for letter in "BA"]
+    make(cast.clinic, cast.owner, name="Zoe C", archived=True)
+    make(cast.other_clinic, cast.stranger, name="Zoe D")
+    client = cast.client_of(cast.owner)
+    page = client.get(reverse("patient_list"), {"q": "zoe"}).context["page"]
+    assert [patient.pk for patient in page] == [found[1].pk, found[0].pk]
+    assert list(client.get(reverse("patient_list"), {"q": "zoe xyz"}).context["page"]) == []
+    for text, names in (("zoe", {"Zoe A", "Zoe B"}), ("zoe xyz", set())):
+        for patient in found:
+            make_answered(bare_image(patient, cast.owner), cast.owner)
+        listed = client.get(reverse("history"), {"q": text}).context["listed"].rows
+        assert {row.analysis.patient.name for row in listed} == names
 
 
 def test_pages_of_the_list_hold_25_and_keep_the_search(cast: Cast) -> None:
