@@ -83,9 +83,10 @@ def similar_cases(analysis: Analysis, user: User) -> list[SimilarCase] | None:
     with transaction.atomic():
         with connection.cursor() as cursor:
             # The index gives neighbours of all clinics, the nearest first: it goes on until six
-            # are left over.
+            # are left over. It can only lead where PostgreSQL weighs every order of the joins.
             cursor.execute(
-                "SELECT set_config('hnsw.iterative_scan', 'strict_order', true),"
+                "SELECT set_config('join_collapse_limit', '12', true),"
+                " set_config('hnsw.iterative_scan', 'strict_order', true),"
                 " set_config('hnsw.ef_search', %s, true),"
                 " set_config('hnsw.max_scan_tuples', %s, true)",
                 [str(_EF_SEARCH), str(_MOST_SCANNED)],
