@@ -62,10 +62,11 @@ at a million are the slowest at a thousand. It is the work of showing 25 rows, a
 filters and the frame around them to somebody of five clinics: about half is templates, a third
 building the queries in Python, a sixth PostgreSQL. Whoever works in one clinic waits a tenth less.
 
-**Engine.** This machine multiplies matrices of 16 bits in hardware (AMX), and OpenVINO does so unless
-it is told not to: it passes the peak of 32 bits, which LiteRT keeps to. On the AMD machine measured
-before, which has no such hardware, LiteRT reached 0.98 at batch 32 and 9.25 times `model.predict`.
-At batch 1 the ratio to the better of two others differs from run to run more than any other here.
+**Engine.** This machine multiplies matrices of 16 bits in hardware (AMX), and OpenVINO does so
+unless it is told not to: it passes the peak of 32 bits, which LiteRT keeps to. On the AMD machine
+measured before, which has no such hardware, LiteRT reached 0.98 at batch 32 and 9.25 times
+`model.predict`. At batch 1 the ratio to the better of two others differs from run to run more than
+any other here.
 """
 
 _TRIED = """
