@@ -268,6 +268,8 @@ def _concerns(row: Any, user: User) -> bool:
 def _author(kind: str, version: Any) -> str:
     if kind in _AUTHORS:
         return str(getattr(version, _AUTHORS[kind]) or "")
+    if kind == "review":
+        return str(version.reviewer_id)
     return str((version.pgh_context or {}).get("user", ""))
 
 
