@@ -135,16 +135,26 @@ def keep_folds(recipe: Recipe, folder: Path, count: int) -> int:
         recipe: of the runs.
         folder: of the runs; its name is that of the kept ones.
         count: of the folds.
+
+    Raises:
+        RunError: no fold is finished, here or in the repository; nothing is written.
     """
+    finished = [n for n in range(count) if _found(folder, n).exists()]
+    if not finished:
+        msg = (
+            f"No fold of {recipe.name} is finished in {folder}; train them first: "
+            f"python -m mlcore crossvalidate --recipe {recipe.name}"
+        )
+        raise RunError(msg)
     (KEPT / folder.name).mkdir(parents=True, exist_ok=True)
     facts = json.dumps(recipe.as_dict(), indent=1)
     (KEPT / folder.name / "recipe.json").write_text(facts + "\n", encoding="utf-8")
-    for number in range(count):
+    for number in finished:
         path, kept = _answers(folder, number), _kept(folder, number)
         if path.exists():
             with np.load(path, allow_pickle=False) as saved:
                 _write(kept, saved["names"], np.round(saved["logits"], _DECIMALS))
-    return sum(_kept(folder, number).exists() for number in range(count))
+    return len(finished)
 
 
 def _answers(folder: Path, number: int) -> Path:

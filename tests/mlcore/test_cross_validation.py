@@ -186,6 +186,20 @@ def test_the_command_measures_every_picture_once_and_goes_on(
     assert "is of other pictures; remove" in capsys.readouterr().err
 
 
+def test_where_no_fold_is_finished_nothing_is_kept(
+    quick: Recipe,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlcore.cli import main
+
+    monkeypatch.setattr("mlcore.train.folds.KEPT", tmp_path / "kept")
+    assert main(["crossvalidate", "--recipe", "quick", "--runs", str(tmp_path), "--keep"]) == 2
+    assert "No fold of quick is finished" in capsys.readouterr().err
+    assert not (tmp_path / "kept").exists()
+
+
 def test_kept_folds_are_of_the_recipe_that_bears_their_name() -> None:
     from mlcore.train.folds import KEPT
 
