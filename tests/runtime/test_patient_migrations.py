@@ -12,7 +12,6 @@ import psycopg2
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import (
-    IntegrityError,
     OperationalError,
     connection,
     migrations,
@@ -32,6 +31,7 @@ from classifier.schema_changes import (
 )
 from classifier.services import audit
 from tests import factories
+from tests.runtime.statements import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,14 +43,6 @@ SELECT relation::regclass::text FROM pg_locks
 WHERE pid = pg_backend_pid() AND mode = 'AccessExclusiveLock' AND relation IS NOT NULL ORDER BY 1
 """
 WHOLE = "LOCK TABLE classifier_clinic IN ACCESS EXCLUSIVE MODE"
-
-
-def ask(statement: str) -> list[tuple[Any, ...]]:
-    """Return the rows that a statement gives."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
 
 
 @contextmanager
@@ -316,55 +308,6 @@ def test_statements_are_written_before_any_is_sent_and_sent_in_one_go(
     assert sent == ["models"] * 3 + ["SET", "SHOW", "SET", "LOCK", "SET", "SELECT"]
 
 
-def test_after_a_failure_only_the_index_that_failed_is_built_again() -> None:
-    names = [f"clinic_for_a_test_{number}" for number in range(4)]
-    operations = [AddIndexPatiently("clinic", models.Index(fields=["name"], name=n)) for n in names]
-    states = [ProjectState()]
-    migrations.CreateModel(
-        "Clinic", [("id", models.UUIDField(primary_key=True)), ("name", models.TextField())]
-    ).state_forwards("classifier", states[0])
-    for operation in operations:
-        states.append(states[-1].clone())
-        operation.state_forwards("classifier", states[-1])
-
-    def build(some: list[AddIndexPatiently]) -> None:
-        with connection.schema_editor(atomic=False) as editor:
-            for operation, before, after in zip(some, states, states[1:], strict=False):
-                operation.database_forwards("classifier", editor, before, after)
-
-    def indexes() -> dict[str, tuple[int, bool, str]]:
-        rows = ask(
-            "SELECT relname, indexrelid, indisvalid, pg_get_indexdef(indexrelid) FROM pg_index"
-            " JOIN pg_class ON pg_class.oid = indexrelid WHERE relname ~ '^clinic_for_a_test_'"
-        )
-        return {row[0]: row[1:] for row in rows}
-
-    factories.make_clinic("One")
-    factories.make_clinic("Another")
-    try:
-        build(operations[:2])
-        # PostgreSQL keeps what it could not finish.
-        with connection.cursor() as cursor, pytest.raises(IntegrityError):
-            cursor.execute(
-                f"CREATE UNIQUE INDEX CONCURRENTLY {names[2]} ON classifier_clinic ((true))"
-            )
-        before = indexes()
-        assert [before[name][1] for name in names[:3]] == [True, True, False]
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '321ms'")
-        build(operations)
-        after = indexes()
-        assert [after[name] for name in names[:2]] == [before[name] for name in names[:2]]
-        assert after[names[2]][0] != before[names[2]][0]
-        for _oid, valid, definition in after.values():
-            assert (valid, definition.endswith("(name)")) == (True, True)
-        assert set(after) == set(names)
-        assert ask("SHOW lock_timeout") == [("321ms",)]
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"RESET lock_timeout; DROP INDEX IF EXISTS {', '.join(names)}")
-
-
 def test_rows_of_the_time_before_get_one_first_version_each() -> None:
     clinic = factories.make_clinic("Old Clinic")
     owner = factories.make_member(clinic, email="old@clinic.example")
@@ -400,34 +343,3 @@ def test_batches_cover_every_row_once() -> None:
         assert in_batches(editor, statement, table="classifier_patient", batch=2) == 3
         assert in_batches(editor, statement, table="classifier_lesion") == 0
     assert ask("SELECT DISTINCT notes FROM classifier_patient") == [("x",)]
-
-
-def test_a_dropped_index_comes_back_also_where_an_attempt_left_half_of_it() -> None:
-    name = "clinic_for_another_test"
-    without = ProjectState()
-    migrations.CreateModel(
-        "Clinic", [("id", models.UUIDField(primary_key=True)), ("name", models.TextField())]
-    ).state_forwards("classifier", without)
-    with_it = without.clone()
-    add = AddIndexPatiently("clinic", models.Index(fields=["name"], name=name))
-    add.state_forwards("classifier", with_it)
-    drop = RemoveIndexPatiently("clinic", name)
-    valid = (
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('clinic_for_another_test')"
-    )
-    factories.make_clinic("One")
-    factories.make_clinic("Another")
-    try:
-        with connection.schema_editor(atomic=False) as editor:
-            add.database_forwards("classifier", editor, without, with_it)
-            drop.database_forwards("classifier", editor, with_it, without)
-        assert ask(valid) == []
-        with connection.cursor() as cursor, pytest.raises(IntegrityError):
-            cursor.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON classifier_clinic ((true))")
-        assert ask(valid) == [(False,)]
-        with connection.schema_editor(atomic=False) as editor:
-            drop.database_backwards("classifier", editor, without, with_it)
-        assert ask(valid) == [(True,)]
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"DROP INDEX IF EXISTS {name}")
