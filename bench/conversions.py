@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.runners import EXACT, ROUNDED
 from mlcore.bundle import load_release
 from mlcore.drawing import draw_clinical, draw_dermoscopy
 from mlcore.evaluate import softmax
@@ -64,7 +65,8 @@ def main(folder: Path, made: Path) -> None:
     model.export(saved, format="tf_saved_model", verbose=False)
     makers: dict[str, Callable[[], Logits]] = {
         "ONNX Runtime": partial(_onnx, function, signature, made),
-        "OpenVINO": partial(_openvino, release, made),
+        "OpenVINO": partial(_openvino, release, made, EXACT),
+        ROUNDED: partial(_openvino, release, made, {}),
         "LiteRT": partial(_litert, release.file("model.tflite")),
         "LiteRT, weights of 32 bits in the file": partial(_tflite, saved, made, "float32", ()),
         "LiteRT, weights of 8 bits": partial(_tflite, saved, made, "dynamic", ()),
@@ -123,14 +125,14 @@ def _onnx(function: Any, signature: list[Any], made: Path) -> Logits:
     return lambda pictures: np.asarray(session.run(["logits"], {taken.name: pictures})[0])
 
 
-def _openvino(release: Release, made: Path) -> Logits:
+def _openvino(release: Release, made: Path, precision: dict[str, str]) -> Logits:
     import openvino  # noqa: PLC0415 - it may be missing
 
     onnx = made / "model.onnx"
     source = onnx if onnx.exists() else release.file("model.tflite")
     model = openvino.convert_model(str(source))
     openvino.save_model(model, made / "openvino.xml", compress_to_fp16=False)
-    compiled = openvino.compile_model(model, "CPU")
+    compiled = openvino.compile_model(model, "CPU", precision)
     labels = len(release.labels.keys)
 
     def logits(pictures: NDArray[Any]) -> NDArray[Any]:

@@ -40,14 +40,14 @@ TARGETS = {
     ),
     "engine_best_1": Target(
         "engines",
-        "Engine, batch 1: speed against the better of ONNX Runtime and OpenVINO",
+        "Engine, batch 1: speed against the better of ONNX Runtime and OpenVINO in 32 bits",
         0.9,
         1.0,
         at_least=True,
     ),
     "engine_best_32": Target(
         "engines",
-        "Engine, batch 32: speed against the better of ONNX Runtime and OpenVINO",
+        "Engine, batch 32: speed against the better of ONNX Runtime and OpenVINO in 32 bits",
         0.9,
         1.0,
         at_least=True,

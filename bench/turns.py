@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+# Seconds before a turn. The threads of whoever had the turn before go on looking for work for some
+# time (OpenBLAS's for 2^26 cycles, 30 ms) and would take a core from who comes next.
+_SETTLES = 0.2
+
 
 @dataclass
 class Runner:
@@ -42,6 +46,7 @@ class Runner:
 
     def turn(self, batch: int, times: int, *, warm: int = 1) -> None:
         """Run a batch so many times, after ``warm`` runs that are not counted."""
+        time.sleep(_SETTLES)
         found = _asked(self.process, f"{batch} {warm + times}")["ms"][warm:]
         self.times.setdefault(batch, []).extend(found)
         self.medians.setdefault(batch, []).append(float(np.median(found)))
