@@ -62,11 +62,13 @@ at a million are the slowest at a thousand. It is the work of showing 25 rows, a
 filters and the frame around them to somebody of five clinics: about half is templates, a third
 building the queries in Python, a sixth PostgreSQL. Whoever works in one clinic waits a tenth less.
 
-**Engine.** This machine multiplies matrices of 16 bits in hardware (AMX), and OpenVINO does so
-unless it is told not to: it passes the peak of 32 bits, which LiteRT keeps to. On the AMD machine
-measured before, which has no such hardware, LiteRT reached 0.98 at batch 32 and 9.25 times
-`model.predict`. At batch 1 the ratio to the better of two others differs from run to run more than
-any other here.
+**Engine.** At batch 1 ONNX Runtime is up to a seventh faster on the smaller network and a
+twenty-fifth on the larger; at batch 8 and 32 the two are alike, and OpenVINO in 32 bits is slower
+than LiteRT. Left as it comes, OpenVINO multiplies in 16 bits where a processor can (AMX, as here):
+half of the time, and a probability moves by up to 0.037, where a release may differ by 0.001, so it
+is not the same network and is told only beside the others. Figures measured before 13:19 on
+2026-11-22 stood much lower (0.34 and 0.51, and 7.0 times `model.predict`) for this, and because the
+threads of whoever had the turn before were still looking for work and took a core from LiteRT.
 """
 
 _TRIED = """
@@ -93,6 +95,13 @@ weights of 32 bits in the file (the same result from a file of twice the size); 
 copy without Pillow (0.24 ms instead of 0.29 ms, not worth a reader of our own); letting the
 worker's threads take turns more often than every 5 ms (no difference); fewer arenas of the memory
 allocator (3 MiB).
+
+For training, at 57 images/s here (176 pixels, batch 32), of which two thirds go into the gradients
+of kernels: bfloat16 by policy (0.5 ×) or by TensorFlow's rewriting (0.6 ×), because it has no fast
+gradient of strided depthwise convolutions in 16 bits; oneDNN's 16-bit arithmetic mode (1.0 to
+1.1 ×); convolutions of one pixel as products of matrices (1.0 ×); normalisation folded into the
+kernels (1.1 ×, for another network to keep in step); batches of 16 and 64, other numbers of
+threads, huge pages and other bounds of the allocator (0.8 to 1.0 ×); XLA (0.06 ×).
 """
 
 
