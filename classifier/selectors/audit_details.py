@@ -49,6 +49,12 @@ _COUNTED: dict[str, Any] = {
     "cases": _("Cases"),
     **{state.value: state.label for state in RowState},
 }
+_LOOKED_AT: dict[str, Any] = {
+    "images": _("Images"),
+    "files": _("Files"),
+    "analyses": _("Analyses"),
+    "releases": _("Model versions"),
+}
 # Filters of the lists that can be exported.
 _FILTERS: dict[str, Any] = {
     "q": _("Patient"),
@@ -87,6 +93,8 @@ _AFTER = {"image.modality_corrected": "modality", "notices.changed": "pace"}
 
 def details_of(event: AuditEvent) -> list[tuple[str, str]]:
     """Return (name, value) of each fact of an event that gives no answer away."""
+    if event.action == "integrity.checked":
+        return _checked(event.details)
     told = []
     for name, words in _TOLD.items():
         value = event.details.get(name)
@@ -101,6 +109,17 @@ def details_of(event: AuditEvent) -> list[tuple[str, str]]:
             between = "; " if kind == "scopes" else ", "
             told.append((str(words), between.join(_word(event, kind, each) for each in several)))
     return told
+
+
+def _checked(details: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what was looked at, and what came out, also where that is nothing."""
+    seen, found = details.get("looked_at") or {}, details.get("findings") or {}
+    return [
+        *((str(words), str(seen[key])) for key, words in _LOOKED_AT.items() if key in seen),
+        (str(_("Findings")), str(sum(found.values()))),
+        *((code, str(count)) for code, count in found.items()),
+        (str(_("Orphan files removed")), str(details.get("swept") or 0)),
+    ]
 
 
 def _word(event: AuditEvent, kind: str, value: Any) -> str:

@@ -20,6 +20,7 @@ from classifier.choices import Role
 from classifier.models import AuditEvent, Clinic, Consent, Erasure, Membership, Patient
 from classifier.services import audit
 from classifier.services.erasure import erase_patient
+from classifier.services.integrity_runs import record as record_check
 from classifier.services.readings import save_reading
 from classifier.services.retention import apply_retention, overdue
 from classifier.services.reviews import save_review
@@ -197,6 +198,17 @@ def test_the_trail_speaks_of_details_in_words_and_leads_to_results(cast: Cast) -
     german = text_of(head.get(TRAIL, headers={"accept-language": "de"}))
     for words in ("Zuvor Nie Wie oft", "Hinzugefügt 3 Abgelehnt 1", "Zum Ergebnis"):
         assert words in german, words
+
+
+def test_the_trail_says_what_the_nightly_check_found_also_where_that_is_nothing(
+    cast: Cast,
+) -> None:
+    looked_at = {"files": 12, "images": 3}
+    record_check(looked_at=looked_at, counts={}, swept=0)
+    record_check(looked_at=looked_at, counts={"file_changed": 1, "file_missing": 2}, swept=4)
+    told = text_of(cast.client_of(cast.administrator).get(f"{TRAIL}?scope=installation"))
+    assert "Images 3 Files 12 Findings 0 Orphan files removed 0" in told
+    assert "Findings 3 file_changed 1 file_missing 2 Orphan files removed 4" in told
 
 
 def test_every_change_of_a_record_is_told_with_who_and_where(cast: Cast) -> None:
