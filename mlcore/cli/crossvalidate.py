@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
 
     recipe = recipe_named(options.recipe)
     if options.keep:
-        kept = keep_folds(recipe, folds_folder(options, recipe), options.folds)
+        folder = folds_folder(options, recipe)
+        kept = keep_folds(recipe, folder, options.folds, seed=options.seed)
         print(f"{kept} of {options.folds} folds are kept")  # noqa: T201 - the command's result
         return 0
     folds = dealt_folds(options, recipe, options.folds)

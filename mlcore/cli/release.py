@@ -63,13 +63,13 @@ def run(options: argparse.Namespace) -> int:
     new_folder(options.releases, recipe.label_set, options.version)
     from mlcore.release import make_release  # noqa: PLC0415 - imports Keras
 
+    # What is missing is told before any picture is read, and before a look at the test split.
+    held_out, cross_validation = _cross_validated(options, recipe)
     learnt = ("train+validation",) if options.final else ("train", "validation")
-    # A run that is not over is told before any picture is read.
     finished = None if options.network_of else _finished_run(options, recipe)
     parts = pictures(options, recipe, options.seed, (*learnt, *SPLITS[1:]))
     parts["train"] = parts.pop(learnt[0])
     trained = finished or _earlier_network(options, recipe, parts)
-    held_out, cross_validation = _cross_validated(options, recipe)
     made = make_release(
         recipe,
         trained,
@@ -117,13 +117,25 @@ def _outside(options: argparse.Namespace, recipe: Recipe) -> dict[str, OutsidePi
 def _cross_validated(
     options: argparse.Namespace, recipe: Recipe
 ) -> tuple[HeldOut | None, dict[str, Any]]:
-    """Return predictions and figures of the recipe's cross-validation, if there was one."""
+    """Return predictions and figures of the recipe's cross-validation, if there was one.
+
+    Raises:
+        RunError: there was none, and the run has learnt from everything but the calibration part;
+            or its folds are kept, and its figures not worked out.
+    """
+    from mlcore.train.folds import is_cross_validated, read_folds  # noqa: PLC0415 - imports Keras
+
     folder = folds_folder(options, recipe)
     path = folder / CROSS_FIGURES
     if not path.is_file():
-        return None, {}
-    from mlcore.train.folds import read_folds  # noqa: PLC0415 - imports Keras
-
+        if not options.final and not is_cross_validated(folder):
+            return None, {}
+        msg = (
+            f"{path} is missing: what a release adds to its logits comes from the folds. First run "
+            f"python -m mlcore crossvalidate --recipe {recipe.name} (folds that are kept in the "
+            "repository are not trained again)."
+        )
+        raise RunError(msg)
     try:
         figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         count = int(figures["cross_validation"]["folds"])
@@ -131,4 +143,4 @@ def _cross_validated(
         msg = f"{path} cannot be read ({error}); write it again with mlcore crossvalidate."
         raise RunError(msg) from error
     folds = dealt_folds(options, recipe, count)
-    return read_folds(recipe.label_set, folds, folder), figures
+    return read_folds(recipe, folds, folder, seed=options.seed), figures

@@ -15,7 +15,7 @@ import numpy as np
 from mlcore.labels import label_set
 from mlcore.train.feeds import predict_logits
 from mlcore.train.loop import train
-from mlcore.train.run import RunError
+from mlcore.train.run import RunError, facts_of, is_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,13 +81,18 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
         RunError: the folder holds other runs, or damaged ones.
     """
     report = report or sys.stderr
+    facts = facts_of(recipe, seed)
+    # What is there is looked at before anything is trained: hours later would be late.
+    done = [number for number in range(len(folds)) if _found(folder, number).exists()]
+    for number in done:
+        _load(_found(folder, number), folds[number], facts)
     where = {record.name: index for index, record in enumerate(pictures.records)}
     for number, fold in enumerate(folds):
-        path = _answers(folder, number)
-        if not path.exists() and not _kept(folder, number).exists():
+        if number not in done:
+            path = _answers(folder, number)
             held_out = pictures.subset(where[record.name] for record in fold)
-            names = {record.name for record in fold}
-            others = [i for name, i in where.items() if name not in names]
+            inside = {record.name for record in fold}
+            others = [i for name, i in where.items() if name not in inside]
             print(f"fold {number + 1} of {len(folds)}", file=report, flush=True)
             learnt = pictures.subset(others)
             trained = train(
@@ -99,24 +104,30 @@ def run_folds(  # noqa: PLR0913 - everything that a cross-validation is made of
                 outputs=outputs,
                 report=report,
             )
-            _save(path, held_out, predict_logits(trained.model, held_out.squares(recipe.side)))
+            names = np.array([record.name for record in held_out.records])
+            logits = predict_logits(trained.model, held_out.squares(recipe.side))
+            _write(path, names, logits, facts)
             keras.backend.clear_session()
-    return read_folds(recipe.label_set, folds, folder)
+    return read_folds(recipe, folds, folder, seed=seed)
 
 
-def read_folds(key: str, folds: Sequence[Sequence[Record]], folder: Path) -> HeldOut:
+def read_folds(
+    recipe: Recipe, folds: Sequence[Sequence[Record]], folder: Path, *, seed: int
+) -> HeldOut:
     """Return what :func:`run_folds` left in a folder, or what is kept of it in the repository.
 
     Args:
-        key: the label set.
+        recipe: of the runs.
         folds: as they were dealt for it.
         folder: of the runs.
+        seed: of the runs.
 
     Raises:
-        RunError: a fold is missing, damaged, or of other pictures.
+        RunError: a fold is missing, damaged, of other pictures, or of another recipe or seed.
     """
-    keys = label_set(key).keys
-    logits = [_load(_found(folder, number), fold) for number, fold in enumerate(folds)]
+    keys = label_set(recipe.label_set).keys
+    facts = facts_of(recipe, seed)
+    logits = [_load(_found(folder, number), fold, facts) for number, fold in enumerate(folds)]
     records = [record for fold in folds for record in fold]
     return HeldOut(
         records,
@@ -126,18 +137,23 @@ def read_folds(key: str, folds: Sequence[Sequence[Record]], folder: Path) -> Hel
     )
 
 
-def keep_folds(recipe: Recipe, folder: Path, count: int) -> int:
-    """Put the answers of finished folds into the repository; return how many it now holds.
+def is_cross_validated(folder: Path) -> bool:
+    """Tell whether a first fold has an answer, in a folder of runs or kept in the repository."""
+    return _found(folder, 0).exists()
 
-    The recipe is written beside them; a test holds that it is still the one of its name.
+
+def keep_folds(recipe: Recipe, folder: Path, count: int, *, seed: int) -> int:
+    """Put the answers of finished folds into the repository; return how many it now holds.
 
     Args:
         recipe: of the runs.
         folder: of the runs; its name is that of the kept ones.
         count: of the folds.
+        seed: of the runs.
 
     Raises:
-        RunError: no fold is finished, here or in the repository; nothing is written.
+        RunError: no fold is finished, here or in the repository, or one is of another recipe or
+            seed; nothing is written.
     """
     finished = [n for n in range(count) if _found(folder, n).exists()]
     if not finished:
@@ -146,14 +162,11 @@ def keep_folds(recipe: Recipe, folder: Path, count: int) -> int:
             f"python -m mlcore crossvalidate --recipe {recipe.name}"
         )
         raise RunError(msg)
+    facts = facts_of(recipe, seed)
+    found = {number: _opened(_found(folder, number), facts) for number in finished}
     (KEPT / folder.name).mkdir(parents=True, exist_ok=True)
-    facts = json.dumps(recipe.as_dict(), indent=1)
-    (KEPT / folder.name / "recipe.json").write_text(facts + "\n", encoding="utf-8")
-    for number in finished:
-        path, kept = _answers(folder, number), _kept(folder, number)
-        if path.exists():
-            with np.load(path, allow_pickle=False) as saved:
-                _write(kept, saved["names"], np.round(saved["logits"], _DECIMALS))
+    for number, (names, logits) in found.items():
+        _write(_kept(folder, number), names, np.round(logits, _DECIMALS), facts)
     return len(finished)
 
 
@@ -170,27 +183,42 @@ def _found(folder: Path, number: int) -> Path:
     return kept if kept.exists() and not own.exists() else own
 
 
-def _save(path: Path, held_out: Pictures, logits: NDArray[np.float32]) -> None:
-    _write(path, np.array([r.name for r in held_out.records]), logits)
-
-
-def _write(path: Path, names: NDArray[np.str_], logits: NDArray[np.float32]) -> None:
+def _write(
+    path: Path, names: NDArray[np.str_], logits: NDArray[np.float32], facts: dict[str, Any]
+) -> None:
     part = path.with_name(f"{path.stem}.part.npz")
-    np.savez_compressed(part, names=names, logits=logits)
+    np.savez_compressed(part, names=names, logits=logits, facts=np.array(json.dumps(facts)))
     part.rename(path)
 
 
-def _load(path: Path, fold: Sequence[Record]) -> NDArray[np.float32]:
+def _load(path: Path, fold: Sequence[Record], facts: dict[str, Any]) -> NDArray[np.float32]:
+    names, logits = _opened(path, facts)
+    if names.tolist() != [record.name for record in fold]:
+        msg = f"{path} is of other pictures; {_way_out(path)}"
+        raise RunError(msg)
+    return logits
+
+
+def _opened(path: Path, facts: dict[str, Any]) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
+    """Return the names and the logits of a fold, if its network was made by a recipe and seed."""
     if not path.exists():
         msg = f"{path} is missing; run mlcore crossvalidate for this recipe to its end."
         raise RunError(msg)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
-            names, logits = saved["names"].tolist(), saved["logits"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            names, logits = saved["names"], np.asarray(saved["logits"], dtype=np.float32)
+            same = is_of(json.loads(str(saved["facts"])), facts)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         msg = f"{path} is damaged ({error}); remove it and run the same command again."
         raise RunError(msg) from error
-    if names != [record.name for record in fold]:
-        msg = f"{path} is of other pictures; remove {path.parent.parent} and run it again."
+    if not same:
+        msg = f"{path} is of another recipe or seed; {_way_out(path)}"
         raise RunError(msg)
-    return np.asarray(logits, dtype=np.float32)
+    return names, logits
+
+
+def _way_out(path: Path) -> str:
+    """Return what to do about a fold that is not the one that is wanted."""
+    kept = path.parent.parent == KEPT
+    home = path.parent if kept else path.parent.parent
+    return f"remove {home} and run it again{', which takes hours' if kept else ''}."

@@ -54,7 +54,7 @@ class Run:
         Raises:
             RunError: the folder holds a run of another recipe or seed, or is damaged.
         """
-        facts = _facts(recipe, seed)
+        facts = facts_of(recipe, seed)
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, facts)
         checkpoint = run._whole()
@@ -62,16 +62,12 @@ class Run:
             return run
         try:
             state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-            known, run.epoch = state["facts"], state["epoch"]
+            same, run.epoch = is_of(state["facts"], facts), state["epoch"]
             run.best, run.history = state["best"], state["history"]
-            # A run that an older version wrote is one of the same recipe with today's defaults.
-            known = _facts(Recipe.from_dict(known["recipe"]), known["seed"])
-        except UnknownRecipeError:
-            known = None
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"{checkpoint / 'state.json'} is damaged; remove {folder} and train again."
             raise RunError(msg) from error
-        if known != facts:
+        if not same:
             msg = (
                 f"{folder} holds a run of another recipe or seed. Choose another folder with "
                 "--runs, or remove that one."
@@ -201,7 +197,26 @@ def averaged(optimised: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def _facts(recipe: Recipe, seed: int) -> dict[str, Any]:
-    # Through JSON, so that what is compared has the types that a file gives back.
+def facts_of(recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Return what tells a run from others: its recipe and its seed, with the types of JSON."""
     facts: dict[str, Any] = json.loads(json.dumps({"recipe": recipe.as_dict(), "seed": seed}))
     return facts
+
+
+def is_of(known: Any, facts: dict[str, Any]) -> bool:
+    """Tell whether facts that were written down are those of a run.
+
+    What an older version wrote is of the same recipe with today's defaults.
+
+    Args:
+        known: as :func:`facts_of` returned them when they were written.
+        facts: of the run.
+
+    Raises:
+        KeyError: they are no facts of a run.
+        TypeError: likewise.
+    """
+    try:
+        return facts_of(Recipe.from_dict(known["recipe"]), known["seed"]) == facts
+    except UnknownRecipeError:
+        return False

@@ -201,12 +201,49 @@ def test_where_no_fold_is_finished_nothing_is_kept(
 
 
 def test_kept_folds_are_of_the_recipe_that_bears_their_name() -> None:
-    from mlcore.train.folds import KEPT
+    from mlcore.train.folds import KEPT, _opened
+    from mlcore.train.run import facts_of
 
-    for path in KEPT.glob("*/recipe.json"):
-        known = json.loads(path.read_text(encoding="utf-8"))
-        recipe = RECIPES[known["name"]].as_dict()
-        assert json.loads(json.dumps(recipe)) == known, f"train {path.parent} again"
+    kept = list(KEPT.glob("*/*"))
+    assert len(kept) >= 10
+    for path in kept:
+        name, seed, _ = path.parent.name.rsplit("-", 2)
+        names, logits = _opened(path, facts_of(RECIPES[name], int(seed)))
+        assert len(names) == len(logits) > 0
+
+
+def test_folds_of_another_recipe_or_seed_are_never_taken(
+    quick: Recipe,
+    clinical_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlcore.cli import main
+
+    kept = tmp_path / "kept"
+    monkeypatch.setattr("mlcore.train.folds.KEPT", kept)
+    arguments = ["crossvalidate", "--recipe", "quick", "--folds", "2"]
+    arguments += ["--data", str(clinical_root), "--runs", str(tmp_path)]
+    assert main(arguments) == 0
+    assert main([*arguments, "--keep"]) == 0
+    changed = replace(quick, dropout=quick.dropout + 0.1)
+    monkeypatch.setitem(RECIPES, "quick", changed)
+    # One fold was trained by the new recipe before it was noticed: the others are not.
+    folder = tmp_path / "quick-1-folds"
+    shutil.rmtree(folder / "fold0")
+    before = {path.name: path.read_bytes() for path in (kept / folder.name).iterdir()}
+    for command in (arguments, [*arguments, "--keep"]):
+        assert main(command) == 2
+        told = capsys.readouterr().err
+        assert "is of another recipe or seed; remove" in told
+    assert {path.name: path.read_bytes() for path in (kept / folder.name).iterdir()} == before
+    # The kept ones are named alone: those of other recipes lie beside them.
+    shutil.rmtree(folder)
+    assert main(arguments) == 2
+    assert f"remove {kept / folder.name} and run it again, which takes hours." in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
@@ -221,6 +258,7 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     from mlcore.calibrate import calibration_of, raise_label
     from mlcore.cli import main
     from mlcore.train.folds import _answers, read_folds
+    from mlcore.train.run import facts_of
 
     monkeypatch.setattr("mlcore.figures.bootstrap.REPLICATES", 50)
     recipe = replace(tiny, name="final", epoch_size=32)
@@ -232,10 +270,12 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     rng = np.random.default_rng(1)
     folder = tmp_path / "final-1-folds"
     figures = folder / "cross-validation.json"
-    figures.parent.mkdir()
-    figures.write_text("{")
     releases = ["--releases", str(tmp_path / "releases"), "--version", "1.0.0"]
     arguments = ["release", "--final", *common, *releases, "--test-looks", "1"]
+    assert main(arguments) == 2
+    assert "First run python -m mlcore crossvalidate --recipe final" in capsys.readouterr().err
+    figures.parent.mkdir()
+    figures.write_text("{")
     assert main(arguments) == 2
     assert "cross-validation.json cannot be read" in capsys.readouterr().err
     figures.write_text(json.dumps({"cross_validation": {"folds": 2, "figures": {}}}))
@@ -245,7 +285,8 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
         path = _answers(folder, number)
         path.parent.mkdir()
         names = np.array([record.name for record in fold])
-        np.savez(path, names=names, logits=rng.normal(size=(len(fold), 5)).astype(np.float32))
+        logits = rng.normal(size=(len(fold), 5)).astype(np.float32)
+        np.savez(path, names=names, logits=logits, facts=json.dumps(facts_of(recipe, 1)))
     assert main(arguments) == 0
     made = load_release(tmp_path / "releases" / "clinical5" / "1.0.0")
     assert {name: facts["images"] for name, facts in made.manifest["data"].items()} == {
@@ -256,7 +297,7 @@ def test_a_final_run_learns_from_validation_and_brings_its_folds_along(
     assert set(made.metrics()["figures"]) == {"calibration", "test", "cross_validation"}
     # What the release adds to its logits comes from the folds.
     assert made.manifest["calibrated_on"] == "cross_validation"
-    held_out = read_folds("clinical5", folds, folder)
+    held_out = read_folds(recipe, folds, folder, seed=1)
     places = [record.archive for record in held_out.records]
     fitted = calibration_of(held_out.logits, held_out.labels, places)
     melanoma = label_set("clinical5").keys.index("melanoma")
