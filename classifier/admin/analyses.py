@@ -86,7 +86,7 @@ class AnalysisAdmin(ReasonMixin, ReadOnlyAdmin[Analysis]):
         del request
         if not search_term:
             return queryset, False
-        failed = queryset.filter(failure_reference=search_term.strip().upper())
+        failed = queryset.filter(failure_reference=search_term.strip().lower())
         if failed.exclude(failure_reference="").exists():
             return failed, False
         found = found_by_patient(queryset, search_term, patient="patient", keys=("pk", "image"))

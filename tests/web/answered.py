@@ -143,7 +143,7 @@ def failed(image: Image, by: User, code: str = "network_error", **extra: Any) ->
         "state": State.FAILED,
         "attempt": 3,
         "failure_code": code,
-        "failure_reference": "R4F7K2",
+        "failure_reference": "3f9a01bc",
         "finished_at": timezone.now(),
     } | extra
     return factories.make_analysis(image, by, **facts)

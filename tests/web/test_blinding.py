@@ -263,7 +263,7 @@ def test_a_second_attempt_does_not_tell_what_the_first_one_said(cast: Cast, stat
     retry_analysis(analysis=analysis, by=cast.owner, reason="It is sharp enough to me")
     facts: dict[str, Any] = {}
     if state == State.FAILED:
-        facts = {"failure_code": "network_error", "failure_reference": "R4F7K2"}
+        facts = {"failure_code": "network_error", "failure_reference": "3f9a01bc"}
     if state == State.SUCCEEDED:
         facts = {"prediction": prediction, "decision": Decision.ANSWER, "top_label": "nevus"}
     if facts:
@@ -284,7 +284,7 @@ def test_a_second_attempt_can_be_moved_by_whoever_has_not_read_the_first(
     # Somebody asked for another try of a rejected image, and it failed, or still waits.
     image = make.bare_image(cast.patient, cast.owner)
     analysis = make.answered(image, cast.owner, decision=Decision.REJECTED)
-    facts: dict[str, Any] = {"failure_code": "network_error", "failure_reference": "R4F7K2"}
+    facts: dict[str, Any] = {"failure_code": "network_error", "failure_reference": "3f9a01bc"}
     if state == State.QUEUED:
         facts = {"finished_at": None}
     Analysis.objects.filter(pk=analysis.pk).update(state=state, **facts)
