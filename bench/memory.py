@@ -29,9 +29,9 @@ _STUDENT = 2.447
 _PATIENCE_SECONDS = 3600.0
 # Without a new prediction for so long it stands still: a lease and two sweeps would have passed.
 _STILL_SECONDS = 240.0
-# A child is replaced after 5 000 messages (``CELERY_WORKER_MAX_TASKS_PER_CHILD``) of at most 8
-# images (``ANALYSIS_BATCH_SIZE``): at 2 MiB a thousand it would have gained 80 MiB by then, which
-# is within what the container of a worker has to spare.
+# A child is replaced after 5 000 messages (``CELERY_WORKER_MAX_TASKS_PER_CHILD``), each of an image
+# where they come one by one and of many from a full queue: at 2 MiB a thousand, half a million
+# images would fit into what the container of a worker has to spare.
 _LIMIT_MIB = 2.0
 _CHART_WIDTH = 40
 _DONE = "SELECT count(*) FROM classifier_prediction"

@@ -21,10 +21,11 @@ _predictors: dict[str, tuple[UUID, Predictor]] = {}
 _predictors_lock = threading.Lock()
 # Those that run beside it, once there was more than a few rows to run.
 _more: dict[str, list[Predictor]] = {}
-_CORES = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+_THERE = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+_CORES = settings.ANALYSIS_CORES or _THERE or 1
 # How many predictors of one version run beside each other.
-LANES = min(2, _CORES or 1)
-_THREADS = max(1, (_CORES or 1) // LANES)
+LANES = min(2, _CORES)
+_THREADS = max(1, _CORES // LANES)
 
 
 def predictor_for(version: ModelVersion) -> Predictor:

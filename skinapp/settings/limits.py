@@ -33,6 +33,8 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 # --- The analysis job --------------------------------------------------------------------------
 
 ANALYSIS_BATCH_SIZE = env.int("ANALYSIS_BATCH_SIZE", default=32)
+# So many cores compute in one worker; 0 for all that there are.
+ANALYSIS_CORES = env.int("ANALYSIS_CORES", default=0)
 ANALYSIS_LEASE_SECONDS = env.int("ANALYSIS_LEASE_SECONDS", default=150)
 ANALYSIS_MAX_ATTEMPTS = env.int("ANALYSIS_MAX_ATTEMPTS", default=3)
 # Waiting time before the second, third, ... attempt after a transient fault, in seconds.

@@ -179,6 +179,21 @@ def test_the_example_names_every_variable_and_holds_no_secret() -> None:
     assert optional == more | {"COMPOSE_FILE"}
 
 
+def test_what_the_documents_tell_an_operator_to_set_reaches_the_containers() -> None:
+    settings = "".join(p.read_text("utf-8") for p in (ROOT / "skinapp" / "settings").glob("*.py"))
+    read = set(re.findall(r'env(?:\.\w+)?\(\s*"([A-Z][A-Z0-9_]+)"', settings))
+    assert len(read) > 50
+    words = "".join(p.read_text("utf-8") for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+    told = read & set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", words))
+    passed: set[str] = set()
+    for more in ((), (compose.OBJECT_STORE,), (compose.WEBHOOKS,)):
+        for facts in compose.raw(*more)["services"].values():
+            names = set(facts.get("environment", {}))
+            passed |= names | {name.removesuffix("_FILE") for name in names}
+    # A hospital's installation never has it; see the runbook.
+    assert told - passed == {"DEMO_CLINIC"}
+
+
 def test_no_secret_stands_in_the_files() -> None:
     for name, facts in compose.raw(compose.OBJECT_STORE)["services"].items():
         for key, value in facts.get("environment", {}).items():
