@@ -22,7 +22,8 @@ from classifier.models.images import Image
 from classifier.models.patients import Patient
 from classifier.models.people import Clinic, User
 from classifier.models.registry import LabelSet, ModelVersion
-from classifier.querysets.analyses import AnalysisQuerySet, PredictionQuerySet
+from classifier.querysets.analyses import AnalysisQuerySet
+from classifier.querysets.records import ClinicOwnedQuerySet
 
 # What the history filters by.
 _FILTERED = (
@@ -330,7 +331,7 @@ class Prediction(models.Model):
     timings_ms = models.JSONField(_("timings in ms"))
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
 
-    objects = PredictionQuerySet.as_manager()
+    objects = ClinicOwnedQuerySet["Prediction"].as_manager()
 
     class Meta:
         verbose_name = _("prediction")

@@ -13,7 +13,7 @@ from classifier.querysets.records import ClinicOwnedQuerySet
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from classifier.models import Analysis, Prediction  # noqa: F401 - they type the querysets
+    from classifier.models import Analysis  # noqa: F401 - it types the queryset
     from classifier.querysets.people import Person
 
 
@@ -87,11 +87,3 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
             .defer("patient__notes")
             .annotate(is_revealed=revealed)
         )
-
-
-class PredictionQuerySet(ClinicOwnedQuerySet["Prediction"]):
-    """Predictions, seen from a person."""
-
-    def without_maps(self) -> models.QuerySet[Prediction]:
-        """Leave the maps in the database."""
-        return self.defer("evidence_maps")

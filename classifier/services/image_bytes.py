@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from typing import IO, TYPE_CHECKING
 
 from django.core.cache import cache
@@ -38,15 +37,14 @@ def open_bytes(*, image: Image, variant: str, by: User) -> IO[bytes]:
         by: who looks at it.
 
     Raises:
-        FileNotFoundError: the file is not where the row says; logged with a reference.
+        FileNotFoundError: the file is not where the row says; logged.
     """
     stored: FieldFile = getattr(image, variant)
     try:
         opened: IO[bytes] = stored.storage.open(stored.name or "", "rb")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        reference = secrets.token_hex(4).upper()
-        logger.exception("reference %s: image %s has no %s file", reference, image.pk, variant)
-        raise FileNotFoundError(reference) from error
+        logger.exception("image %s has no %s file", image.pk, variant)
+        raise FileNotFoundError(variant) from error
     if variant == DISPLAY or _is_news(image, by):
         with transaction.atomic():
             audit.record(

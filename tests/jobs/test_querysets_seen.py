@@ -117,4 +117,3 @@ def test_lists_leave_heavy_columns_in_the_database(cast: Cast, version: ModelVer
     assert "image" in row._state.fields_cache
     revealed = vars(row)["is_revealed"]
     assert revealed is Analysis.objects.revealed_to(cast.owner).filter(pk=row.pk).exists()
-    assert Prediction.objects.all().without_maps().get().get_deferred_fields() == {"evidence_maps"}
