@@ -36,13 +36,18 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         return self.filter(webhook__clinic__in=_clinics().administered_by(user).values("pk"))
 
     def due(self, now: datetime) -> WebhookDeliveryQuerySet:
-        """Return what waits, is due at ``now`` and is held by no living sender."""
+        """Return what waits and is due at ``now``.
+
+        Nothing is due to an address while one of its messages is held: it is being sent at this
+        moment, or failed a moment ago.
+        """
+        waiting = self.model._default_manager.filter(state=DeliveryState.WAITING)
+        held = waiting.filter(lease_until__gte=now)
         return self.filter(
-            models.Q(lease_until__isnull=True) | models.Q(lease_until__lt=now),
             state=DeliveryState.WAITING,
             next_attempt_at__lte=now,
             webhook__ended_at__isnull=True,
-        )
+        ).exclude(webhook__in=held.values("webhook"))
 
 
 def _clinics() -> ClinicQuerySet:

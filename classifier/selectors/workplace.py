@@ -13,7 +13,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
 from classifier.choices import Role
-from classifier.models import Analysis, BreakGlass, Clinic, Membership, ReadingRequest
+from classifier.models import Analysis, BreakGlass, Clinic, Membership, ModelVersion, ReadingRequest
 from classifier.querysets.people import WRITING_ROLES
 
 if TYPE_CHECKING:
@@ -100,6 +100,12 @@ def oldest_wait() -> timedelta | None:
     lost = Analysis.objects.lease_lost(now).order_by("lease_until").values_list("lease_until")[:1]
     since = [moment for (moment,) in due.union(lost, all=True)]
     return now - min(since) if since else None
+
+
+def fresh_waits() -> bool:
+    """Tell whether an analysis is due that a loaded network could answer."""
+    active = ModelVersion.objects.filter(active=True).values("label_set")
+    return Analysis.objects.due(timezone.now()).filter(label_set__in=active).exists()
 
 
 def queue_banner() -> str:

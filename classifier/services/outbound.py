@@ -13,7 +13,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
-from typing import TYPE_CHECKING
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -21,12 +24,14 @@ from django.conf import settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HTTPS = 443
 _LONGEST_URL = 500
-# Not more of the answer is read: its status is all that counts.
-_MOST_READ = 4096
+# For a name: a resolver that says nothing would be asked for half a minute and more.
+_NAME_SECONDS = 5.0
 # IPv4 addresses that travel inside IPv6 ones (RFC 6052).
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 
@@ -73,20 +78,35 @@ def check_url(url: str) -> tuple[str, int, str]:
     return parts.hostname, port, path
 
 
-def judged_addresses(host: str, port: int) -> list[str]:
+def judged_addresses(host: str, port: int, *, seconds: float = _NAME_SECONDS) -> list[str]:
     """Return the addresses that a name stands for, all of which may be sent to.
 
     Raises:
-        TargetError: the name is unknown, or one of its addresses lies inside.
+        TargetError: the name is unknown, nobody knows it in time, or one of its addresses lies
+            inside.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = _looked_up(host, port, seconds)
     except (OSError, UnicodeError) as error:
         raise TargetError("unknown_host") from error
-    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     if not addresses or not all(may_be_sent_to(address) for address in addresses):
         raise TargetError("inside" if addresses else "unknown_host")
     return addresses
+
+
+def _looked_up(host: str, port: int, seconds: float) -> list[str]:
+    """Ask for a name in a thread: the resolver takes no limit, and nothing interrupts it."""
+    answer: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer.set_result(list(dict.fromkeys(str(one[4][0]) for one in found)))
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    return answer.result(timeout=seconds)
 
 
 def may_be_sent_to(text: str) -> bool:
@@ -112,21 +132,22 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -
         url: an https address.
         body: what is sent.
         headers: what is sent along.
-        seconds: how long to wait for the connection, and again for the answer.
+        seconds: how long all of it may take, from the name to the answer's head; what answers
+            in drips gains nothing.
 
     Raises:
         TargetError: the address may not be sent to (any more).
         OSError: nobody answers in time, or not by TLS with a certificate for this name.
         http.client.HTTPException: what answers does not speak HTTP.
     """
+    until = time.monotonic() + seconds
     host, port, path = check_url(url)
-    addresses = judged_addresses(host, port)
-    connection = _PinnedConnection(host, port, addresses=addresses, seconds=seconds)
+    addresses = judged_addresses(host, port, seconds=seconds)
+    connection = _PinnedConnection(host, port, addresses=addresses, until=until)
     try:
         connection.request("POST", path, body=body, headers=dict(headers))
-        answer = connection.getresponse()
-        answer.read(_MOST_READ)
-        return answer.status
+        # Nothing more of the answer is read: its status is all that counts.
+        return connection.getresponse().status
     finally:
         connection.close()
 
@@ -134,9 +155,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float) -
 class _PinnedConnection(http.client.HTTPSConnection):
     """HTTPS to a host by its name, and to the addresses that were judged."""
 
-    def __init__(self, host: str, port: int, *, addresses: list[str], seconds: float) -> None:
-        super().__init__(host, port, timeout=seconds, context=_context())
-        self._addresses = addresses
+    def __init__(self, host: str, port: int, *, addresses: list[str], until: float) -> None:
+        super().__init__(host, port, context=_context())
+        self._addresses, self._until = addresses, until
 
     def connect(self) -> None:
         """Open the connection, and look once more where it leads.
@@ -148,21 +169,53 @@ class _PinnedConnection(http.client.HTTPSConnection):
         try:
             if not may_be_sent_to(str(bare.getpeername()[0])):
                 raise TargetError("inside")
-            self.sock = _context().wrap_socket(bare, server_hostname=self.host)
+            # One limit for the whole handshake.
+            bare.settimeout(_left(self._until))
+            secure = _context().wrap_socket(bare, server_hostname=self.host)
+            self.sock = cast("_TimedSocket", secure)
+            self.sock.until = self._until
         except BaseException:
             bare.close()
             raise
 
     def _reached(self) -> socket.socket:
-        for address in self._addresses[:-1]:
+        last = len(self._addresses) - 1
+        for i, address in enumerate(self._addresses[:-1]):
+            # Each gets its share of the time, so that the last one has its turn.
+            share = _left(self._until) / (last + 1 - i)
             with contextlib.suppress(OSError):
-                return socket.create_connection((address, self.port), self.timeout)
-        return socket.create_connection((self._addresses[-1], self.port), self.timeout)
+                return socket.create_connection((address, self.port), share)
+        return socket.create_connection((self._addresses[last], self.port), _left(self._until))
+
+
+class _TimedSocket(ssl.SSLSocket):
+    """TLS that is over at a moment, and not so long after the last byte."""
+
+    until: float
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
+        """Read what comes until then."""
+        self.settimeout(_left(self.until))
+        return super().recv_into(buffer, nbytes, flags)
+
+    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+        """Send what can be sent until then; ``sendall`` sends by this."""
+        self.settimeout(_left(self.until))
+        return super().send(data, flags)
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        msg = "the time is over"
+        raise TimeoutError(msg)
+    return left
 
 
 def _context() -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.WEBHOOK_CA_FILE or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _TimedSocket
     return context
 
 

@@ -22,7 +22,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from classifier.choices import Decision, RerunRowState, RerunState, TriageChange
-from classifier.models import Analysis, ModelVersion, RerunRow, RerunRun
+from classifier.models import ModelVersion, RerunRow, RerunRun
+from classifier.selectors.workplace import fresh_waits
 from classifier.services.model_versions import verified_release
 from classifier.services.network_inputs import InputFaultError, stored_input
 from classifier.services.reruns import end_rerun
@@ -99,12 +100,6 @@ def change_between(before: tuple[str, int], after: tuple[str, int]) -> TriageCha
         Decision.CANNOT_SAY: TriageChange.TO_CANNOT_SAY,
         Decision.REJECTED: TriageChange.TO_REJECTED,
     }[Decision(new)]
-
-
-def fresh_waits() -> bool:
-    """Tell whether an analysis is due that a loaded network could answer."""
-    active = ModelVersion.objects.filter(active=True).values("label_set")
-    return Analysis.objects.due(timezone.now()).filter(label_set__in=active).exists()
 
 
 @transaction.atomic

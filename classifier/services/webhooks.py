@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy
 
 from classifier.choices import DeliveryState
 from classifier.models import Clinic, Webhook, WebhookDelivery
+from classifier.selectors.workplace import fresh_waits
 from classifier.services import audit
 from classifier.services.errors import RuleError
 from classifier.services.outbound import TargetError, check_url, judged_addresses, post
@@ -33,6 +34,7 @@ from classifier.services.sealing import SealError, seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from classifier.models import User
@@ -44,11 +46,16 @@ MOST_WEBHOOKS = 5
 # Waiting time before the second, third, ... attempt, in seconds: given up after about a day.
 BACK_OFF = (10, 60, 300, 1800, 7200, 21_600, 43_200)
 KEPT = timedelta(days=30)
+# One message, from the name to the answer's head.
 _SECONDS = 5.0
-# A claim holds while one message may take: name, connection, answer, twice over.
+# A claim holds far longer than one message may take.
 _LEASE = timedelta(seconds=60)
-# The worker has analyses to run: what is left gets a message of its own.
-_AT_ONCE, _AT_ONCE_SECONDS = 20, 15.0
+# After a failure nothing is sent to that address for as long as the message waits itself, and for
+# so long at most: a receiver that is dead must not cost its seconds for every finished analysis.
+_LONGEST_PAUSE = 60
+# The worker has analyses to run: so many seconds go by, or fewer where one waits, and what is left
+# gets a message of its own, behind which analyses have their turn.
+_AT_ONCE_SECONDS, _WHILE_OTHERS_WAIT = 10.0, 1.0
 _GOOD = range(200, 300)
 _PREFIX = "whsec_"
 
@@ -204,24 +211,20 @@ def send_due() -> bool:
     """Send what is due, one message after the other, for some seconds.
 
     Safe to run twice at once: a message is claimed by one sender, and a sender that died lets go
-    of it after a minute. A receiver may get the same message twice, and sees by its identifier
-    that it did.
+    of it after a minute, as if it had failed. A receiver may get the same message twice, and sees
+    by its identifier that it did.
 
     Returns:
         Whether more is due.
     """
-    until = time.monotonic() + _AT_ONCE_SECONDS
-    slow: set[Any] = set()
-    for _number in range(_AT_ONCE):
-        claimed = _claim(slow)
-        if claimed is None:
-            return False
-        if not _send(claimed):
-            # Its others would wait as long; each has a back-off of its own anyway.
-            slow.add(claimed.delivery.webhook_id)
-        if time.monotonic() >= until:
-            break
-    return WebhookDelivery.objects.due(timezone.now()).exclude(webhook__in=slow).exists()
+    began = time.monotonic()
+    _give_up_lost()
+    while (claimed := _claim()) is not None:
+        _send(claimed)
+        spent = time.monotonic() - began
+        if spent >= _AT_ONCE_SECONDS or (spent >= _WHILE_OTHERS_WAIT and fresh_waits()):
+            return WebhookDelivery.objects.due(timezone.now()).exists()
+    return False
 
 
 def forget_old() -> int:
@@ -246,28 +249,47 @@ def signature_of(secret: str, timestamp: int, body: bytes) -> str:
     return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def _claim(without: set[Any]) -> _Claimed | None:
+def _claim() -> _Claimed | None:
+    """Take the message that has been due for longest.
+
+    It is put back as if it had failed already: one that kills its sender stands behind the others
+    next time.
+    """
     now = timezone.now()
     with transaction.atomic():
-        due = (
+        delivery = (
             WebhookDelivery.objects.due(now)
-            .exclude(webhook__in=without)
             .select_related("webhook")
             .select_for_update(skip_locked=True, of=("self",))
             .order_by("next_attempt_at", "id")
+            .first()
         )
-        delivery = due.first()
         if delivery is None:
             return None
         attempt = delivery.attempts + 1
         WebhookDelivery.objects.filter(pk=delivery.pk).update(
-            attempts=attempt, lease_until=now + _LEASE
+            attempts=attempt,
+            next_attempt_at=_next_attempt(attempt, now),
+            lease_until=now + _LEASE,
         )
     return _Claimed(delivery, attempt)
 
 
-def _send(claimed: _Claimed) -> bool:
-    """Send one message and write down what became of it; return whether it was taken."""
+def _give_up_lost() -> None:
+    """Give up what was claimed for the last time by a sender that died."""
+    lost = WebhookDelivery.objects.due(timezone.now()).filter(attempts__gt=len(BACK_OFF))
+    for key in lost.values_list("pk", flat=True):
+        if lost.filter(pk=key).update(state=DeliveryState.GIVEN_UP, lease_until=None):
+            logger.warning("webhook message %s was given up: its senders died", key)
+
+
+def _next_attempt(attempt: int, now: datetime) -> datetime:
+    """Return when a message is tried again; after the last attempt: when it is given up."""
+    return now + timedelta(seconds=BACK_OFF[min(attempt, len(BACK_OFF)) - 1])
+
+
+def _send(claimed: _Claimed) -> None:
+    """Send one message and write down what became of it."""
     delivery = claimed.delivery
     body = body_of(delivery)
     began = time.monotonic()
@@ -302,7 +324,6 @@ def _send(claimed: _Claimed) -> bool:
         "ms": round((time.monotonic() - began) * 1000),
     }
     _note(claimed, tried, taken=not fault)
-    return not fault
 
 
 def _note(claimed: _Claimed, tried: dict[str, Any], *, taken: bool) -> None:
@@ -314,7 +335,10 @@ def _note(claimed: _Claimed, tried: dict[str, Any], *, taken: bool) -> None:
         facts |= {"state": DeliveryState.GIVEN_UP}
         logger.warning("webhook message %s was given up: %s", claimed.delivery.pk, tried["fault"])
     else:
-        facts |= {"next_attempt_at": now + timedelta(seconds=BACK_OFF[claimed.attempt - 1])}
+        again = _next_attempt(claimed.attempt, now)
+        # Held on: nothing else is sent there meanwhile (see ``due``).
+        pause = min(again, now + timedelta(seconds=_LONGEST_PAUSE))
+        facts |= {"next_attempt_at": again, "lease_until": pause}
     # Another sender may hold it by now, or an administrator ended the webhook.
     WebhookDelivery.objects.filter(
         pk=claimed.delivery.pk, attempts=claimed.attempt, state=DeliveryState.WAITING

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import http.server
 import ipaddress
 import ssl
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +32,8 @@ class Receiver:
         certificate: what to trust.
         status: of every answer.
         headers: of every answer.
+        drip: where it is not 0, so many seconds pass between two bytes of the answer's head, for
+            three seconds or until the sender has had enough.
         got: (path, headers, body) of every message.
     """
 
@@ -37,6 +41,7 @@ class Receiver:
     certificate: Path
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
+    drip: float = 0.0
     got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
 
@@ -51,11 +56,23 @@ def receiving(folder: Path) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append((self.path, dict(self.headers), body))
+            if receiver.drip:
+                self._drip()
+                return
             self.send_response(receiver.status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def _drip(self) -> None:
+            until = time.monotonic() + 3
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+                while time.monotonic() < until:
+                    self.wfile.write(b"a")
+                    time.sleep(receiver.drip)
+                self.wfile.write(b"\r\n\r\n")
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""

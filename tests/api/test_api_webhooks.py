@@ -22,68 +22,15 @@ from classifier.services.moves import move
 from classifier.services.sealing import reseal_all
 from classifier.tasks import forget_requests_task, send_webhooks_task
 from tests import factories
-from tests.api.receiver import receiving
+from tests.api.hooks import finish, set_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pytest_django.fixtures import Settings as SettingsWrapper
 
-    from classifier.models import Analysis
     from tests.api.receiver import Receiver
     from tests.conftest import Cast
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
-
-
-@pytest.fixture(scope="module")
-def receiver_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    """Return one receiver for all tests of this file."""
-    with receiving(tmp_path_factory.mktemp("receiver")) as found:
-        yield found
-
-
-@pytest.fixture
-def receiver(receiver_of_all: Receiver, settings: SettingsWrapper) -> Receiver:
-    """Return a receiver that got nothing yet, and that the settings allow."""
-    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8", "::1/128"]
-    settings.WEBHOOK_CA_FILE = str(receiver_of_all.certificate)
-    receiver_of_all.got.clear()
-    receiver_of_all.status, receiver_of_all.headers = 204, {}
-    return receiver_of_all
-
-
-def set_up(cast: Cast, url: str) -> tuple[Webhook, str]:
-    """Set a webhook up as its administrator does, on the page."""
-    data = {"clinic": str(cast.clinic.pk), "url": url}
-    page = cast.client_of(cast.administrator).post(reverse("webhook_create"), data)
-    found = re.search(r"whsec_[\w-]{43}", page.content.decode())
-    assert page.status_code == 200, page.content
-    assert found is not None
-    return Webhook.objects.get(url=url, ended_at=None), found[0]
-
-
-def finish(cast: Cast, state: State = State.FAILED) -> Analysis:
-    """Let an analysis finish by the one function that moves it."""
-    analysis = factories.make_analysis(factories.make_image(cast.patient, cast.owner), cast.owner)
-    version = factories.make_model_version(active=False)
-    type(analysis).objects.filter(pk=analysis.pk).update(
-        state=State.RUNNING,
-        attempt=1,
-        lease_until=timezone.now(),
-        started_at=timezone.now(),
-        model_version=version,
-    )
-    assert move(
-        analysis_id=analysis.pk,
-        origin=State.RUNNING,
-        target=state,
-        attempt=1,
-        actor=moves.worker("w"),
-        failure_code="x",
-        failure_reference="y",
-    )
-    return analysis
 
 
 def test_a_message_is_signed_and_names_nobody(cast: Cast, receiver: Receiver) -> None:
@@ -170,7 +117,7 @@ def test_a_message_is_sent_until_it_is_taken_or_given_up(cast: Cast, receiver: R
     assert len(receiver.got) == 1
     receiver.status = 500
     for _attempt in webhooks.BACK_OFF:
-        WebhookDelivery.objects.update(next_attempt_at=timezone.now())
+        WebhookDelivery.objects.update(next_attempt_at=timezone.now(), lease_until=None)
         send_webhooks_task.run()
     delivery.refresh_from_db()
     assert (delivery.state, len(delivery.tries)) == (DeliveryState.GIVEN_UP, 8)
@@ -306,7 +253,7 @@ def test_a_name_that_changes_its_mind_leads_nowhere(
         with pytest.raises(outbound.TargetError, match="inside"):
             outbound.judged_addresses("two-faced.example", 443)
     # And the connection itself is looked at, whatever was judged before.
-    monkeypatch.setattr(outbound, "judged_addresses", lambda _host, _port: ["127.0.0.1"])
+    monkeypatch.setattr(outbound, "judged_addresses", lambda *_args, **_more: ["127.0.0.1"])
     with pytest.raises(outbound.TargetError, match="inside"):
         outbound.post(receiver.url, b"{}", {}, seconds=1)
     assert receiver.got == []

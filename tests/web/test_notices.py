@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -214,6 +215,51 @@ def test_a_mail_server_that_fails_loses_nothing_and_is_not_pestered(
     assert send_notices() == 5
     assert {letter.to[0] for letter in mail.outbox} == {user.email for user in everybody}
     assert not NoticeChoice.objects.exclude(failures=0).exists()
+
+
+@pytest.mark.parametrize("why", ["an analysis waits", "the time is over"])
+def test_letters_leave_the_worker_to_analyses(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    for user in (cast.owner, cast.colleague):
+        result(cast, user)
+        choose(user)
+    waits = why == "an analysis waits"
+    if waits:
+        factories.make_analysis(make.bare_image(cast.patient, cast.owner), cast.owner)
+    name = "_WHILE_OTHERS_WAIT" if waits else "_AT_ONCE_SECONDS"
+    monkeypatch.setattr(f"classifier.services.notices.{name}", 0.0)
+    woken: list[Any] = []
+    monkeypatch.setattr("classifier.tasks.notices.nudge", woken.append)
+    send_notices_task()
+    assert (len(mail.outbox), woken) == (1, [send_notices_task])
+    send_notices_task()
+    assert len(mail.outbox) == 2
+    # Nobody is left, and nobody is woken.
+    assert len(woken) == 1
+
+
+def test_a_mail_server_that_hangs_holds_the_worker_up_once(
+    cast: Cast, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in (cast.owner, cast.colleague):
+        result(cast, user)
+        choose(user)
+
+    class Hanging(EmailBackend):
+        def send_messages(self, messages: Any) -> int:
+            del messages
+            time.sleep(0.2)
+            raise TimeoutError
+
+    monkeypatch.setattr("tests.web.test_notices.HangingBackend", Hanging, raising=False)
+    settings.EMAIL_BACKEND = "tests.web.test_notices.HangingBackend"
+    monkeypatch.setattr("classifier.services.notices._AT_ONCE_SECONDS", 0.1)
+    woken: list[Any] = []
+    monkeypatch.setattr("classifier.tasks.notices.nudge", woken.append)
+    send_notices_task()
+    assert NoticeChoice.objects.filter(failures=1).count() == 1
+    assert woken == []
 
 
 def test_the_choice_is_made_on_a_page_and_recorded(cast: Cast) -> None:

@@ -10,10 +10,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from classifier.models import Clinic, ModelVersion
+from classifier.selectors.workplace import fresh_waits
 from classifier.services import embedding_fill
 from classifier.services.embedding_fill import batches, place, unplaced
 from classifier.services.model_versions import verified_release
-from classifier.services.rerun_work import fresh_waits
 from mlcore.bundle import ReleaseError
 from mlcore.predictor import Predictor
 
