@@ -45,10 +45,10 @@ _MISSED = """
 **Worker against engine.** The engine's figure is the network alone with both cores to itself. For
 each image the worker also claims it, reads its copy, checks its hash, decodes it and shrinks it to
 the network's square, judges it, and stores and seals the answer, on the same two cores as
-PostgreSQL; the table of stages says what each takes. Together that is more than the network itself,
-and the faster a machine runs the network, the lower the ratio: 0.57 on the AMD machine that was
-measured on before, where the engine gave 180 images/s. A square cut at upload would take reading
-and shrinking away from the worker, put them on web, and need a third more disk; that is not done.
+PostgreSQL; the table of stages says what each takes. Together that is nearly as much as the network
+itself, and the faster a machine runs the network, the lower the ratio. A square cut at upload would
+take reading and shrinking away from the worker, put them on web, and need a third more disk; that
+is not done.
 
 **Against the prototype.** It decodes a picture and calls the network, and that is all. Here a
 picture is decoded in a process of its own with bounded memory, cut into three copies and hashed,
@@ -87,7 +87,10 @@ they show (planning 6.7 ms to 2.3 ms), and render icons, badges and words once (
 bound on how many orders of joins PostgreSQL weighs (the result page's planning 3.8 ms to 1.5 ms);
 an index that answers for an old version's label alone (150 ms to 71 ms); patients who are few
 looked up by key (a rare name 44 ms to 20 ms); two pictures at a time in each lane instead of four
-(22 MiB less, for 6 % of the worker's images/s).
+(22 MiB less, for 6 % of the worker's images/s); NumPy kept to one core in the application: a second
+thread of OpenBLAS looked for more work for 30 ms after each large product, on a core that the lanes
+needed (118 to 156 images/s one after the other; web beside a full queue took 1.27 times idle in the
+run after it, where a run before it said 1.81).
 
 Did not pay: weights of 8 bits (a probability moves by up to 0.043, and one first answer of 24
 changes) and all-integer networks (up to 0.108), against 1.2e-6 as shipped and 1e-3 allowed;
