@@ -317,6 +317,14 @@ RECIPES = {
             network="lite2",
             stages=(Stage(16, 224, frozen="block6_add", variants=24),),
         ),
+        # The same with a larger network at its own input size, and taught what it does not know.
+        replace(
+            _CLINICAL_FROZEN,
+            name="clinical5_lite2_exposed",
+            network="lite2",
+            stages=(Stage(16, 260, frozen="block6_add", variants=24),),
+            outside_share=0.2,
+        ),
         _prototype("clinical5"),
     )
 }
