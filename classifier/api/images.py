@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC
 from typing import Annotated, Any
 
+from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
@@ -30,7 +31,7 @@ router = Router(tags=["Images"])
 def told_image(
     image: Image, analysis: Analysis | None, *, revealed: bool, known: bool = False
 ) -> ImageOut:
-    """Return an image and its newest analysis."""
+    """Return an image and its newest analysis for the modality that it has."""
     if analysis is not None:
         analysis.image = image
     return ImageOut(
@@ -61,7 +62,7 @@ def list_images(
     after: uuid.UUID | None = None,
     limit: Limit = PAGE,
 ) -> Any:
-    """List a patient's images, newest first, each with its newest analysis."""
+    """List a patient's images, newest first, each with the newest analysis for its modality."""
     token = token_of(request)
     row = seen(Patient.objects.all(), token, patient)
     mine = (
@@ -76,7 +77,8 @@ def list_images(
         action="patient.viewed", actor=token.user, clinic_id=row.clinic_id, subject=row
     )
     newest: dict[Any, Analysis] = {}
-    for analysis in Analysis.objects.filter(image__in=images).order_by("created_at", "id"):
+    made = Analysis.objects.filter(image__in=images, modality=F("image__modality"))
+    for analysis in made.order_by("created_at", "id"):
         newest[analysis.image_id] = analysis
     keys = [analysis.pk for analysis in newest.values()]
     revealed = set(

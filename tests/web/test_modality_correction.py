@@ -15,6 +15,7 @@ from classifier.services.analyses import retry_analysis
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.modalities import correct_modality
 from tests import factories
+from tests.api.programs import program_of, told
 from tests.web import answered as make
 from tests.web.sending import JSON, photo, send
 
@@ -51,6 +52,22 @@ def test_a_correction_is_recorded_and_the_other_network_is_asked(cast: Cast) -> 
     trail = cast.client_of(cast.administrator).get(reverse("audit_trail")).content.decode()
     assert "Modality of an image corrected" in trail
     assert re.search(r"<dd>\s*Clinical photograph\s*</dd>", trail)
+
+
+def test_the_list_for_programs_shows_the_network_that_answers_for_the_image(cast: Cast) -> None:
+    image = make.bare_image(cast.patient, cast.owner)
+    old = make.answered(image, cast.owner, review_state=ReviewState.REVIEWED)
+    program = program_of(cast.owner, cast.clinic)
+
+    def listed() -> tuple[str, str]:
+        (item,) = told(program.get(f"/patients/{cast.patient.pk}/images"))["items"]
+        return item["modality"], item["analysis"]["id"]
+
+    new = correct(image, cast.owner)
+    assert listed() == ("clinical", str(new.pk))
+    correct(image, cast.owner, seen=CLINICAL, modality=DERMOSCOPY)
+    # The other network's is the newer one, and not about this modality.
+    assert listed() == ("dermoscopy", str(old.pk))
 
 
 @pytest.mark.parametrize("taken", [False, True])
