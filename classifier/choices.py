@@ -156,6 +156,26 @@ class ImportState(models.TextChoices):
     CHECKED = "checked", _("Looked through")
     RUNNING = "running", _("Being taken in")
     FINISHED = "finished", _("Finished")
+    ENDED = "ended", _("Ended before its time")
+
+
+class ImportEnd(models.TextChoices):
+    """Why an import ended before its time, and what to do."""
+
+    ERASURE = (
+        "erasure",
+        _(
+            "A patient of this archive was erased, and the archive with them. Send what is left in"
+            " a new archive without that patient: the refused lines say what it is."
+        ),
+    )
+    LOST = (
+        "lost",
+        _(
+            "The archive is missing or damaged. Send it again, or what is left in a new archive:"
+            " the refused lines say what it is."
+        ),
+    )
 
 
 class RowState(models.TextChoices):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import FileSystemStorage
@@ -65,8 +66,12 @@ def thumbnail_path(image: Image, _filename: str) -> str:
 
 
 def archive_path(run: ImportRun, _filename: str) -> str:
-    """Return the name of an import's archive, which the integrity check does not look for."""
-    return f"imports/{run.pk}.zip"
+    """Return the name of an import's archive.
+
+    Each has one of its own: an archive that is sent again must not take the name of one that is
+    just being removed.
+    """
+    return f"imports/{run.pk}.{uuid.uuid4().hex[:8]}.zip"
 
 
 def network_source_path(image: Image, _filename: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
@@ -27,8 +28,11 @@ from classifier.models import Clinic, Image, ImportRow, ImportRun, Patient, User
 from classifier.services import audit
 from classifier.services.errors import RuleError
 from classifier.services.images import add_images
+from classifier.services.import_archives import release
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from classifier.exchange.sources import Source
 
 logger = logging.getLogger(__name__)
@@ -45,7 +49,8 @@ _AFTER = {
 def send_archive(*, clinic: Clinic, by: User, archive: IO[bytes]) -> ImportRun:
     """Keep an archive and its table's lines, to be looked through; nothing is added yet.
 
-    The same archive for the same clinic gives the import that there is.
+    The same archive for the same clinic gives the import that there is. Is that over, then its
+    refused lines are looked through again.
 
     Raises:
         RuleError: it is no fit archive, or the person does not administer the clinic.
@@ -81,22 +86,26 @@ def start(*, run: ImportRun, by: User) -> None:
         audit.record(action="import.started", actor=by, clinic_id=run.clinic_id, subject=run)
 
 
-def check_again(*, run: ImportRun, by: User) -> None:
+def check_again(*, run: ImportRun, by: User, at_hand: bool = False) -> None:
     """Look refused lines through again, after what was wrong in the records is put right.
 
+    Args:
+        run: the import.
+        by: who asks for it.
+        at_hand: the pictures are on this machine; otherwise they must be in the run's archive.
+
     Raises:
-        RuleError: rows are being worked through, or the person does not administer the clinic.
+        RuleError: rows are being worked through, the archive is gone, or the person does not
+            administer the clinic.
     """
     _check_administers(run.clinic, by)
     with transaction.atomic():
         locked = ImportRun.objects.select_for_update().get(pk=run.pk)
         if locked.is_busy:
             raise RuleError(_("This import is not waiting for your word. Look at it again."))
-        locked.rows.filter(state__in=(RowState.REFUSED, RowState.READY)).update(
-            state=RowState.NEW, told="", tries=0
-        )
-        locked.state, locked.finished_at = ImportState.CHECKING, None
-        locked.save(update_fields=["state", "finished_at"])
+        if not (locked.archive or at_hand):
+            raise RuleError(_("The archive of this import is gone. Send it again."))
+        _begin_again(locked)
 
 
 def discard(*, run: ImportRun, by: User | None) -> None:
@@ -112,11 +121,12 @@ def discard(*, run: ImportRun, by: User | None) -> None:
     if by is not None:
         _check_administers(run.clinic, by)
     with transaction.atomic():
+        locked = ImportRun.objects.select_for_update().filter(pk=run.pk).first()
+        if locked is None:
+            return
         audit.record(action="import.discarded", actor=by, clinic_id=run.clinic_id, subject=run)
-        name, storage = run.archive.name, run.archive.storage
-        run.delete()
-    if name:
-        storage.delete(name)
+        release(locked)
+        locked.delete()
 
 
 def forget_old() -> int:
@@ -245,11 +255,16 @@ def _take(run: ImportRun, row: ImportRow, source: Source) -> None:
 
 
 def _end_stage(run: ImportRun) -> bool:
-    """Say that a stage is over, unless lines of it are in another worker's hands."""
+    """Say that a stage is over, unless lines of it are in another worker's hands.
+
+    The last one lets go of the archive; so does the first, if every picture is known already.
+    """
     if run.rows.filter(state=_BEFORE[ImportState(run.state)]).exists():
         return False
     with transaction.atomic():
         after = _AFTER[ImportState(run.state)]
+        if not run.rows.filter(state__in=(RowState.READY, RowState.REFUSED)).exists():
+            after = ImportState.FINISHED
         ended = timezone.now() if after is ImportState.FINISHED else None
         moved = ImportRun.objects.filter(pk=run.pk, state=run.state).update(
             state=after, finished_at=ended
@@ -263,6 +278,7 @@ def _end_stage(run: ImportRun) -> bool:
                 subject=run,
                 counts=counts,
             )
+            release(run)
     run.refresh_from_db()
     return True
 
@@ -272,10 +288,10 @@ def _kept(
 ) -> ImportRun:
     known = ImportRun.objects.filter(clinic=clinic, source_sha256=digest).first()
     if known is not None:
-        return known
+        return known if archive is None else _sent_again(known, by, len(lines), archive)
     run = ImportRun(clinic=clinic, created_by=by, source_sha256=digest)
     try:
-        with transaction.atomic():
+        with _no_file_left(run), transaction.atomic():
             if archive is not None:
                 run.archive.save("", File(archive), save=False)
             run.save(force_insert=True)
@@ -290,15 +306,63 @@ def _kept(
                 subject=run,
                 counts={"lines": len(lines)},
             )
-    except BaseException as error:
-        if run.archive and not ImportRun.objects.filter(pk=run.pk).exists():
-            run.archive.storage.delete(run.archive.name or "")
+    except IntegrityError:
         known = ImportRun.objects.filter(clinic=clinic, source_sha256=digest).first()
-        if isinstance(error, IntegrityError) and known is not None:
-            # The same form was sent twice at the same moment.
-            return known
-        raise
+        if known is None:
+            raise
+        # The same form was sent twice at the same moment.
+        return known
     return run
+
+
+def _sent_again(known: ImportRun, by: User, lines: int, archive: IO[bytes]) -> ImportRun:
+    """Take an archive in again that an import let go of, if lines of it were refused."""
+    with _no_file_left(known), transaction.atomic():
+        run = ImportRun.objects.select_for_update().filter(pk=known.pk).first()
+        if run is None or run.archive or run.is_busy:
+            return run or known
+        if run.rows.count() < lines:
+            raise RuleError(
+                _(
+                    "A patient of this archive was erased. Send what is left in a new archive"
+                    " without that patient."
+                )
+            )
+        if not run.rows.filter(state=RowState.REFUSED).exists():
+            return run
+        known.archive.save("", File(archive), save=False)
+        run.archive, run.created_by, run.created_at = known.archive.name, by, timezone.now()
+        run.save(update_fields=["archive", "created_by", "created_at"])
+        _begin_again(run)
+        audit.record(
+            action="import.sent",
+            actor=by,
+            clinic_id=run.clinic_id,
+            subject=run,
+            counts={"lines": lines},
+        )
+    return run
+
+
+def _begin_again(run: ImportRun) -> None:
+    """Have what was not taken in looked through again."""
+    run.rows.filter(state__in=(RowState.REFUSED, RowState.READY)).update(
+        state=RowState.NEW, told="", tries=0
+    )
+    run.state, run.ended_for, run.finished_at = ImportState.CHECKING, "", None
+    run.save(update_fields=["state", "ended_for", "finished_at"])
+
+
+@contextmanager
+def _no_file_left(run: ImportRun) -> Iterator[None]:
+    """Remove the archive that was stored meanwhile, unless its row was stored as well."""
+    try:
+        yield
+    except BaseException:
+        name = run.archive.name
+        if name and not ImportRun.objects.filter(archive=name).exists():
+            run.archive.storage.delete(name)
+        raise
 
 
 def _check_administers(clinic: Clinic, by: User) -> None:

@@ -7,7 +7,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from classifier.choices import BodySite, ImportState, RowState, label_of
+from classifier.choices import BodySite, ImportEnd, ImportState, RowState, label_of
 from classifier.models.images import Image
 from classifier.models.patients import Patient
 from classifier.models.people import Clinic, User
@@ -34,8 +34,16 @@ class ImportRun(models.Model):
     )
     # Of the archive, or of the table where a folder of this machine is imported.
     source_sha256 = models.CharField(_("SHA-256 of the source"), max_length=64)
-    # Empty where a folder is imported, and once the archive is not needed any more.
+    # It names patients: empty once it is not needed any more, and where a folder is imported.
     archive = models.FileField(_("archive"), upload_to=archive_path, blank=True, editable=False)
+    ended_for = models.CharField(
+        _("why it ended"),
+        max_length=10,
+        choices=ImportEnd.choices,
+        blank=True,
+        default="",
+        db_default="",
+    )
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
     objects = ImportRunQuerySet.as_manager()

@@ -82,6 +82,7 @@ ACTIONS: dict[str, Any] = {
     "import.sent": _("Archive of old images sent"),
     "import.started": _("Import of old images started"),
     "import.finished": _("Import of old images finished"),
+    "import.ended": _("Import of old images ended before its time"),
     "import.discarded": _("Archive of old images removed"),
     "lesion.viewed_in_admin": _("Lesion looked at in the admin panel"),
     "image.viewed_in_admin": _("Image looked at in the admin panel"),

@@ -9,10 +9,10 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from classifier.choices import ImportEnd
 from classifier.models import (
     Analysis,
     BreakGlass,
@@ -22,7 +22,6 @@ from classifier.models import (
     Embedding,
     Erasure,
     Image,
-    ImportRow,
     Lesion,
     Outcome,
     Patient,
@@ -38,6 +37,7 @@ from classifier.models import (
 from classifier.models.append_only import ERASING
 from classifier.services import audit
 from classifier.services.errors import RuleError
+from classifier.services.import_archives import end, lock_imports, rows_naming
 
 if TYPE_CHECKING:
     import uuid
@@ -62,6 +62,8 @@ def erase_patient(
 ) -> Erasure:
     """Erase a patient: rows, versions, pictures, thumbnails, network inputs and predictions.
 
+    An import under way whose archive names the patient ends: the archive holds their pictures.
+
     Safe to run twice: the second time finds the tombstone and removes files that are still there.
     The files go after the commit, so that a failed erasure loses none; what a crash leaves behind
     is on the tombstone's list, which :func:`finish_erasures` works off.
@@ -81,6 +83,7 @@ def erase_patient(
         finish_erasure(before)
         return before
     with transaction.atomic():
+        imports = lock_imports(Patient.objects.get(pk=patient_key))
         # Whoever adds an image or a result waits here, and then finds no patient.
         patient = Patient.objects.select_for_update().get(pk=patient_key)
         _check(patient, by, reason, confirmation)
@@ -95,8 +98,11 @@ def erase_patient(
                 for names in images.values_list("display", "thumbnail", "network_source")
                 for name in names
                 if name
-            ],
+            ]
+            + [run.archive.name for run in imports],
         )
+        for run in imports:
+            end(run, because=ImportEnd.ERASURE, by=by)
         audit.record(
             action="patient.erased",
             actor=by,
@@ -150,14 +156,7 @@ def rows_of(patient: Patient) -> list[QuerySet[Any]]:
         Reading.objects.filter(analysis__in=analyses),
         WebhookDelivery.objects.filter(analysis__in=analyses),
         SentOnce.objects.filter(patient=patient),
-        # Lines that were refused name a patient by number only.
-        ImportRow.objects.filter(
-            Q(patient=patient)
-            | Q(
-                run__clinic=patient.clinic_id,
-                facts__patient_number=patient.record_number,
-            )
-        ),
+        rows_naming(patient),
         Review.objects.filter(analysis__in=analyses),
         RerunRow.objects.filter(patient=patient),
         analyses,

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from classifier.models import Analysis, Clinic, Consent, Image, Patient, Reading, Review
 from classifier.services.erasure import erase_patient
+from classifier.services.import_archives import lock_imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,7 @@ def apply_retention(now: datetime | None = None) -> int:
     erased = 0
     for found in list(overdue(moment)):
         with transaction.atomic():
+            lock_imports(found.patient)
             # Whoever adds an image waits here; who has added one is seen by the next question.
             locked = Patient.objects.select_for_update().filter(pk=found.patient.pk).first()
             own = Patient.objects.filter(pk=found.patient.pk)

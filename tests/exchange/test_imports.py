@@ -115,7 +115,8 @@ def test_every_line_is_looked_through_first_and_has_its_own_answer(cast: Cast) -
         "mine.dcm": made(PatientID="N-1", PatientBirthDate="19800504"),
     }
     table = HEAD + "".join(f"{line}\n" for line in lines)
-    run = sent(cast, packed(table, files, entries=[(link, b"a/one.jpg")]))
+    archive = packed(table, files, entries=[(link, b"a/one.jpg")])
+    run = sent(cast, archive)
     counts = through(run)
     assert run.state == ImportState.CHECKED
     found = told(run)
@@ -147,11 +148,15 @@ def test_every_line_is_looked_through_first_and_has_its_own_answer(cast: Cast) -
     assert finished.details["counts"] == {"done": 3, "refused": len(lines) - 3}
 
     # The same archive is the same import; looked through again, it adds nothing.
-    again = sent(cast, packed(table, files, entries=[(link, b"a/one.jpg")]))
-    assert again.pk == run.pk or again.source_sha256 != run.source_sha256
-    importing.check_again(run=run, by=cast.administrator)
-    run.refresh_from_db()
-    assert through(run) == {RowState.DONE: 3, RowState.REFUSED: len(lines) - 3}
+    with pytest.raises(RuleError, match="archive of this import is gone"):
+        importing.check_again(run=run, by=cast.administrator)
+    again = sent(cast, archive)
+    assert (again.pk, again.state, ImportRun.objects.count()) == (run.pk, ImportState.CHECKING, 1)
+    assert again.archive.storage.exists(again.archive.name or "")
+    assert through(again) == {RowState.DONE: 3, RowState.REFUSED: len(lines) - 3}
+    importing.check_again(run=again, by=cast.administrator)
+    again.refresh_from_db()
+    assert through(again) == {RowState.DONE: 3, RowState.REFUSED: len(lines) - 3}
     other = sent(cast, packed(table + "\n", files))
     assert through(other)[RowState.KNOWN] == 3
     assert Image.objects.count() == 3
@@ -286,11 +291,8 @@ def test_the_pages_of_an_import(cast: Cast) -> None:
     client.post(reverse("import_start", args=[run.pk]))
     run_imports_task()
     assert Image.objects.count() == 1
-    name = run.archive.name or ""
-    assert run.archive.storage.exists(name)
     client.post(reverse("import_discard", args=[run.pk]))
     assert not ImportRun.objects.exists()
-    assert not run.archive.storage.exists(name)
     assert Image.objects.count() == 1
 
     bad = client.post(reverse("import_list"), {"archive": io.BytesIO(b"no archive")})
@@ -318,7 +320,7 @@ def test_an_erased_patient_is_in_no_import_and_old_ones_are_forgotten(
     assert forget_old() == 0
     settings.IMPORT_KEEP_DAYS = 0
     assert forget_old() == 1
-    assert not run.archive.storage.exists(run.archive.name or "")
+    assert not ImportRun.objects.exists()
 
 
 def test_what_breaks_every_worker_is_given_up_in_the_end(

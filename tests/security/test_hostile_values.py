@@ -99,6 +99,7 @@ def checked_import(cast: Cast) -> ImportRun:
         created_by=cast.administrator,
         source_sha256="1" * 64,
         state=ImportState.CHECKED,
+        archive="imports/sent.zip",
     )
     for line, state in enumerate((RowState.READY, RowState.REFUSED), start=2):
         ImportRow.objects.create(run=run, line=line, state=state)

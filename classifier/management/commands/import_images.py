@@ -64,8 +64,8 @@ class Command(BaseCommand):
     def _import(self, clinic: Clinic, user: User, source: Source, go: bool) -> None:  # noqa: FBT001 - an option
         digest = hashlib.sha256(source.table()).hexdigest()
         run = open_source(clinic=clinic, by=user, source=source, digest=digest)
-        if run.state in {ImportState.CHECKED, ImportState.FINISHED}:
-            check_again(run=run, by=user)
+        if not run.is_busy:
+            check_again(run=run, by=user, at_hand=True)
             run.refresh_from_db()
         self._through(run, source)
         if go and run.state == ImportState.CHECKED:
