@@ -28,7 +28,9 @@ class ReadingRequestQuerySet(ClinicOwnedQuerySet["ReadingRequest"]):
         """Return the open requests that ask this person, by name or as one of the clinic.
 
         One to anybody does not ask who made it, who read the image already or who reviewed the
-        answer: what they think is known, and what others think is known to them.
+        answer: what they think is known, and what others think is known to them. One about an
+        analysis that was made for the wrong modality rests: it asks nobody, and hides nothing,
+        unless the modality is corrected back.
         """
         if not (user.is_authenticated and user.is_active):
             return self.none()
@@ -46,6 +48,7 @@ class ReadingRequestQuerySet(ClinicOwnedQuerySet["ReadingRequest"]):
             models.Q(asked=user.pk) | anybody,
             ~judged[0],
             ~judged[1],
+            analysis__modality=models.F("analysis__image__modality"),
             clinic__in=clinics.values("pk"),
         )
 

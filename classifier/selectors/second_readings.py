@@ -12,6 +12,7 @@ from django.db.models import (
     CharField,
     Exists,
     ExpressionWrapper,
+    F,
     OuterRef,
     Prefetch,
     Q,
@@ -137,7 +138,8 @@ def requests_made(user: User, *, cursor: str = "") -> KeysetPage[ReadingRequest]
     """Return a page of what the person asked colleagues to read, newest first.
 
     Each row tells whether whoever is asked can still read it blinded (``can_be_answered``): they
-    may have lost their role or their account, or have been shown the answer at that moment.
+    may have lost their role or their account, or have been shown the answer at that moment. One
+    about an analysis that was made for the wrong modality rests.
     """
     readers = _unspoilt(OuterRef("clinic"), OuterRef(OuterRef("analysis")))
     somebody = Q(asked__isnull=True) & Exists(readers.exclude(pk=OuterRef("requested_by")))
@@ -146,7 +148,8 @@ def requests_made(user: User, *, cursor: str = "") -> KeysetPage[ReadingRequest]
         .filter(requested_by=user)
         .annotate(
             can_be_answered=ExpressionWrapper(
-                somebody | Exists(readers.filter(pk=OuterRef("asked"))),
+                Q(analysis__modality=F("analysis__image__modality"))
+                & (somebody | Exists(readers.filter(pk=OuterRef("asked")))),
                 output_field=BooleanField(),
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import InternalError, transaction
@@ -20,7 +20,9 @@ from classifier.selectors.second_readings import (
     requests_asking,
     requests_made,
 )
+from classifier.selectors.workplace import workplace_of
 from classifier.services.errors import ConflictError, RuleError
+from classifier.services.modalities import correct_modality
 from classifier.services.readings import save_reading
 from classifier.services.results import record_answer_viewed
 from classifier.services.reviews import save_review
@@ -135,6 +137,34 @@ def test_a_colleague_asked_by_name_answers_though_they_had_seen_it(
     assert not request.is_open
     # Now somebody else can be asked.
     request_second_reading(analysis=read, by=cast.owner, asked=cast.administrator)
+
+
+def test_a_request_rests_while_the_image_is_recorded_otherwise(cast: Cast, read: Analysis) -> None:
+    agree(read, cast.owner)
+    request = request_second_reading(analysis=read, by=cast.owner, asked=cast.colleague)
+    image, asked = read.image, cast.client_of(cast.colleague)
+    facts: dict[str, Any] = {"by": cast.owner, "reason": "Mistaken."}
+    correct_modality(image=image, seen="dermoscopy", modality="clinical", **facts)
+    # Nobody is led to read it with the labels of the wrong network.
+    assert not requests_asking(cast.colleague).rows
+    assert workplace_of(cast.colleague)["readings_asked"] == 0
+    page = text_of(asked.get(read.get_absolute_url()))
+    assert "for a second reading" not in page
+    assert "Until then they see neither" not in page
+    save_reading(analysis=read, by=cast.administrator, diagnosis="nevus")
+    request.refresh_from_db()
+    assert request.is_open
+    mine = text_of(cast.client_of(cast.owner).get(reverse("second_reading_list") + "?tab=mine"))
+    assert "corrected since" in mine
+    assert "can no longer be answered blinded" not in mine
+    assert "Withdraw" in mine
+    # For the right one somebody is asked anew, or the same question stands again.
+    correct_modality(image=image, seen="clinical", modality="dermoscopy", **facts)
+    assert workplace_of(cast.colleague)["readings_asked"] == 1
+    (again,) = requests_asking(cast.colleague).rows
+    assert again == request
+    assert not sees(cast.colleague, read)
+    assert save_reading(analysis=read, by=cast.colleague, diagnosis="nevus").request == request
 
 
 @pytest.mark.parametrize("left", ["role", "deactivated", "nobody left"])
