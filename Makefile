@@ -64,8 +64,8 @@ bench: ## Measure everything and write docs/performance.md (QUICK=1: minutes, in
 	@$(MAKE) --no-print-directory venv-bench || $(MAKE) --no-print-directory venv-dev
 	@"$(PY)" -m bench $(if $(QUICK),--quick)
 
-fuzz-api: venv-dev ## Let schemathesis look for answers that the API's document does not tell of (SECONDS=120)
-	@API_FUZZ_SECONDS="$${SECONDS:-120}" "$(PY)" -m pytest -n 0 -q tests/api/test_api_schema.py
+fuzz-api: venv-dev ## Let schemathesis look for answers that the API's document does not tell of (API_FUZZ_SECONDS=120)
+	@API_FUZZ_SECONDS="$${API_FUZZ_SECONDS:-120}" "$(PY)" -m pytest -n 0 -q tests/api/test_api_schema.py
 
 train: venv-train ## Train and measure the networks again (needs the public image sets)
 	@.ci/train

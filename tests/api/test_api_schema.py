@@ -1,6 +1,6 @@
 """The API says what its OpenAPI document says: schemathesis looks for anything else.
 
-``make fuzz-api SECONDS=600`` looks for longer.
+``make fuzz-api API_FUZZ_SECONDS=600`` looks for longer.
 """
 
 from __future__ import annotations
