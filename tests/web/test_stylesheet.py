@@ -92,6 +92,15 @@ def test_the_page_links_every_sheet_once() -> None:
     assert sorted(linked) == sorted(path.name for path in SHEETS if path.name != ADMIN_SHEET)
 
 
+def test_the_docs_name_every_sheet_in_its_order_and_every_script() -> None:
+    told = (ROOT / "docs" / "design-system.md").read_text(encoding="utf-8")
+    head = (ROOT / "templates" / "components" / "head.html").read_text(encoding="utf-8")
+    linked = re.findall(r"css/([\w-]+\.css)", head)
+    assert re.findall(r"^\| `([\w-]+\.css)` \|", told, re.MULTILINE) == [*linked, ADMIN_SHEET]
+    named = re.findall(r"^\| `([\w-]+\.js)` \|", told, re.MULTILINE)
+    assert sorted(named) == [path.name for path in SCRIPTS]
+
+
 def test_every_component_is_included_somewhere() -> None:
     text = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*.html")
