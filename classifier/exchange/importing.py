@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from classifier import intake
-from classifier.choices import ImportState, RowState
+from classifier.choices import ImportEnd, ImportState, RowState
 from classifier.exchange.identity import check_identity
 from classifier.exchange.rows import as_upload, wanted
 from classifier.exchange.sources import ZipSource, digest_of, rows_of
@@ -28,7 +28,7 @@ from classifier.models import Clinic, Image, ImportRow, ImportRun, Patient, User
 from classifier.services import audit
 from classifier.services.errors import RuleError
 from classifier.services.images import add_images
-from classifier.services.import_archives import release
+from classifier.services.import_archives import end, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,18 +153,43 @@ def go_on(run: ImportRun, *, seconds: float, source: Source | None = None) -> bo
         source: where the pictures are, if not in the run's archive.
 
     Returns:
-        Whether nothing is left to do in this stage.
+        Whether nothing is left to do in this stage. An import whose archive is missing or damaged
+        has ended.
 
     Raises:
         RuleError: the pictures are on a machine that only the command knows.
+        OSError: the archive cannot be read now.
     """
     deadline = time.monotonic() + seconds
     if source is not None:
         return _work(run, source, deadline)
     if not run.archive:
         raise RuleError(_("The pictures of this import lie in a folder: run the command again."))
-    with run.archive.storage.open(run.archive.name or "", "rb") as opened:
-        return _work(run, ZipSource(opened), deadline)
+    try:
+        opened = run.archive.storage.open(run.archive.name or "", "rb")
+    except FileNotFoundError:
+        _lose(run)
+        return True
+    with opened:
+        try:
+            source = ZipSource(opened)
+        except RuleError as error:
+            if isinstance(error.__cause__, OSError):
+                # The disk's fault, or the object store's: it may be read another time.
+                raise error.__cause__ from None
+            _lose(run)
+            return True
+        return _work(run, source, deadline)
+
+
+def _lose(run: ImportRun) -> None:
+    """End an import whose archive is missing or damaged, unless it was let go of meanwhile."""
+    with transaction.atomic():
+        same = ImportRun.objects.select_for_update().busy()
+        locked = same.filter(pk=run.pk, archive=run.archive.name).first()
+        if locked is not None:
+            logger.error("import %s: its archive is missing or damaged, so it ended", run.pk)
+            end(locked, because=ImportEnd.LOST, by=None)
 
 
 def _work(run: ImportRun, source: Source, deadline: float) -> bool:

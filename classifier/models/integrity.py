@@ -16,7 +16,7 @@ class IntegrityRun(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     # How many of the 256 slices are done.
     slices_done = models.PositiveSmallIntegerField(_("slices done"), default=0)
-    # {"images", "files", "analyses", "releases"}: how many were looked at.
+    # {"images", "files", "analyses", "releases", "archives"}: how many were looked at.
     looked_at = models.JSONField(_("looked at"), default=dict, blank=True)
     # {code: how many}, complete.
     counts = models.JSONField(_("findings by code"), default=dict, blank=True)

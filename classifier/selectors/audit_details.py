@@ -54,6 +54,7 @@ _LOOKED_AT: dict[str, Any] = {
     "files": _("Files"),
     "analyses": _("Analyses"),
     "releases": _("Model versions"),
+    "archives": _("Archives of old images"),
 }
 # Filters of the lists that can be exported.
 _FILTERS: dict[str, Any] = {

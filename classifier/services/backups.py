@@ -53,7 +53,8 @@ class Summary:
         made_at: ISO 8601, UTC.
         files: how many stored files.
         size: bytes of the database's dump and the files together.
-        gone: files that were erased, row and all, while the archive was made.
+        gone: files that went while the archive was made: of a patient who was erased, or the
+            archive of an import that was over.
     """
 
     made_at: str
@@ -103,7 +104,8 @@ def _fill(archive: tarfile.TarFile, folder: Path) -> Summary:
                 _add(archive, entries, _MEDIA + name, stored, stored.size)
         except FileNotFoundError:
             gone.append(name)
-    # A patient's erasure takes rows and files away together; any other gap is a loss.
+    # An erasure takes rows and files away together, an import's end a name and its archive; any
+    # other gap is a loss.
     if lost := sorted(set(gone) & set(_named(connection))):
         msg = f"{len(lost)} files of rows are missing, {lost[0]} first. See check_integrity."
         raise BackupError(msg)

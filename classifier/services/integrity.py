@@ -26,6 +26,7 @@ from django.utils import timezone
 
 from classifier.choices import State
 from classifier.models import Analysis, Image, ModelVersion, Prediction
+from classifier.services.integrity_archives import check_archives
 from classifier.services.model_versions import verified_release
 from classifier.services.moves import LEGAL_MOVES
 from mlcore.bundle import ReleaseError
@@ -91,7 +92,7 @@ class Report:
     """What a check found.
 
     Attributes:
-        looked_at: how many images, files, analyses and releases were looked at.
+        looked_at: how many images, files, analyses, releases and archives were looked at.
         findings: in the order found.
         swept: orphan files that were removed.
         adopted: copies from before hashes were kept, whose hash was written down now.
@@ -123,20 +124,27 @@ def check_everything(*, sweep: bool = False, grace: timedelta | None = None) -> 
     """Check all at once: for the command and for small installations.
 
     Args:
-        sweep: remove orphan files that are older than ``grace``.
+        sweep: remove orphan files that are older than ``grace``, and end imports whose archive is
+            lost.
         grace: younger files may belong to an upload that is just being stored;
             ``INTEGRITY_GRACE_HOURS`` by default.
     """
-    report = check_installation()
+    report = check_installation(sweep=sweep, grace=grace)
     report.merge(check_slices(0, SLICES - 1, sweep=sweep, grace=grace))
     return report
 
 
-def check_installation() -> Report:
-    """Check what does not belong to an image: releases, and the database's own rules."""
+def check_installation(*, sweep: bool = False, grace: timedelta | None = None) -> Report:
+    """Check what belongs to no image: releases, the database's own rules, imports' archives.
+
+    Args:
+        sweep: see :func:`check_everything`.
+        grace: likewise.
+    """
     report = Report()
     _check_releases(report)
     _check_rules(report)
+    check_archives(report, sweep=sweep, before=_young_since(grace))
     return report
 
 
@@ -156,9 +164,14 @@ def check_slices(
     high = uuid.UUID(int=((last + 1) << 120) - 1)
     _check_copies(report, low, high)
     _check_states(report, low, high)
-    waited = grace if grace is not None else timedelta(hours=settings.INTEGRITY_GRACE_HOURS)
-    _check_folders(report, first, last, sweep=sweep, before=timezone.now() - waited)
+    _check_folders(report, first, last, sweep=sweep, before=_young_since(grace))
     return report
+
+
+def _young_since(grace: timedelta | None) -> datetime:
+    """Return since when a file is too young to be judged."""
+    waited = grace if grace is not None else timedelta(hours=settings.INTEGRITY_GRACE_HOURS)
+    return timezone.now() - waited
 
 
 # --- Rows and their files ----------------------------------------------------------------------

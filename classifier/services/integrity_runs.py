@@ -65,7 +65,7 @@ def go_on(run: IntegrityRun, *, seconds: float) -> bool:
         last = min(SLICES, run.slices_done + _width()) - 1
         report = check_slices(run.slices_done, last, sweep=True)
         if run.slices_done == 0:
-            report.merge(check_installation())
+            report.merge(check_installation(sweep=True))
         if not _add(run, report, last + 1):
             run.refresh_from_db()
     return True

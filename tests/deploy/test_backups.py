@@ -264,7 +264,7 @@ def test_an_object_stores_pictures_are_in_the_archive_too(
         bucket = store.environment("restored")
         status, said = restored(archive, fresh, media, **bucket)
         assert status == 0, said
-        assert "3 files of patients who were erased meanwhile" in said
+        assert "3 files that were removed meanwhile" in said
         assert store.objects("restored") == whole
         assert not media.exists()
 

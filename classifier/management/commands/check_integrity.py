@@ -26,7 +26,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument(
-            "--sweep", action="store_true", help="Remove files that no row names, as every night."
+            "--sweep",
+            action="store_true",
+            help="Remove files that no row names and end imports without archive, as every night.",
         )
         parser.add_argument(
             "--grace-hours",

@@ -51,6 +51,7 @@ class Command(BaseCommand):
         )
         if summary.gone:
             self.stdout.write(
-                f"{summary.gone} files of patients who were erased meanwhile are not there: erase "
-                "these patients again, as everybody who was erased since."
+                f"{summary.gone} files that were removed meanwhile are not there. Erase again who "
+                "was erased meanwhile or since; an import of old images whose archive is not there "
+                "ends by itself."
             )
