@@ -11,7 +11,19 @@ from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from classifier.models import Analysis, Clinic, Consent, Image, Patient, Reading, Review
+from classifier.models import (
+    Analysis,
+    BreakGlass,
+    Clinic,
+    Consent,
+    Image,
+    Lesion,
+    Outcome,
+    Patient,
+    Reading,
+    ReadingRequest,
+    Review,
+)
 from classifier.services.erasure import erase_patient
 from classifier.services.import_archives import lock_imports
 
@@ -19,10 +31,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from django.db.models import QuerySet
+    from django.db.models import Model, QuerySet
     from django_stubs_ext import WithAnnotations
 
 logger = logging.getLogger(__name__)
+
+# Rows that only come about when somebody attends to the patient: (model, its way to the patient,
+# when). A new table about patients belongs here, or among those that the test says are no visit.
+VISITS: tuple[tuple[type[Model], str, str], ...] = (
+    (Lesion, "patient", "created_at"),
+    (Image, "patient", "created_at"),
+    (Analysis, "patient", "created_at"),
+    (Reading, "analysis__patient", "created_at"),
+    (ReadingRequest, "patient", "created_at"),
+    (Review, "analysis__patient", "created_at"),
+    (Outcome, "patient", "recorded_at"),
+    (Consent, "patient", "recorded_at"),
+    (BreakGlass, "patient", "created_at"),
+)
 
 
 class _Seen(TypedDict):
@@ -37,8 +63,9 @@ class Overdue:
 
     Attributes:
         patient: the row.
-        last_visit: when anything clinical last happened: registration, image, analysis, reading,
-            review or consent. Correcting a name is no visit.
+        last_visit: when anything clinical last happened: registration, lesion, image, analysis,
+            reading, request for one, review, outcome, consent or emergency access. Correcting a
+            name is no visit.
         years: the clinic's rule.
     """
 
@@ -90,11 +117,10 @@ def _unseen_since(
     return patients.annotate(
         last_visit=Greatest(
             "created_at",
-            _latest(Image.objects.filter(patient=OuterRef("pk")), "created_at"),
-            _latest(Analysis.objects.filter(patient=OuterRef("pk")), "created_at"),
-            _latest(Reading.objects.filter(analysis__patient=OuterRef("pk")), "created_at"),
-            _latest(Review.objects.filter(analysis__patient=OuterRef("pk")), "created_at"),
-            _latest(Consent.objects.filter(patient=OuterRef("pk")), "recorded_at"),
+            *(
+                _latest(model._default_manager.filter(**{way: OuterRef("pk")}), column)
+                for model, way, column in VISITS
+            ),
         )
     ).filter(last_visit__lt=limit)
 
