@@ -198,11 +198,12 @@ def compare(first: Any, second: Any, user: User) -> Comparison:
         )
         .order_by("-created_at", "-id")[:_MOST_ANALYSES]
     )
-    of = [[row for row in found if row.image_id == image.pk] for image in images]
-    judged = [
-        [row for row in rows if row.prediction_id and row.modality == image.modality]
-        for rows, image in zip(of, images, strict=True)
+    # What was asked of another modality, before it was corrected, says nothing of the image.
+    of = [
+        [row for row in found if (row.image_id, row.modality) == (image.pk, image.modality)]
+        for image in images
     ]
+    judged = [[row for row in rows if row.prediction_id] for rows in of]
     chosen = _of_one_version(judged) or [
         next(iter(answers or rows), None) for answers, rows in zip(judged, of, strict=True)
     ]

@@ -165,6 +165,20 @@ def test_what_was_not_judged_is_told_as_it_is(cast: Cast, lesion: Lesion) -> Non
     assert "uploaded; when it was taken is unknown" in page
 
 
+def test_what_was_asked_of_another_modality_is_not_told(cast: Cast, lesion: Lesion) -> None:
+    images = [make.bare_image(cast.patient, cast.owner) for _ in range(2)]
+    for image in images:
+        image.lesion = lesion
+        image.save()
+    waiting = make.running(images[0], cast.owner)
+    # Corrected there and back again: the newer analysis is of a modality that it has no more.
+    images[0].modality = Modality.CLINICAL
+    make.failed(images[0], cast.owner)
+    told = compared(cast, lesion)
+    (side,) = (each for each in (told.first, told.second) if each.image == images[0])
+    assert side.analysis == waiting
+
+
 def test_the_newest_two_taken_alike_are_offered_first(cast: Cast, lesion: Lesion) -> None:
     oldest, middle = (photographed(lesion, cast.owner, days_ago=age).image for age in (90, 30))
     clinical = make.bare_image(cast.patient, cast.owner, Modality.CLINICAL)
