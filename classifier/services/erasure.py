@@ -78,10 +78,28 @@ def erase_patient(
         RuleError: no reason, another record number, or no right to erase.
         Patient.DoesNotExist: there never was such a patient.
     """
-    before = Erasure.objects.filter(patient_key=patient_key).first()
+    before = _erased_before(patient_key)
     if before is not None:
-        finish_erasure(before)
         return before
+    try:
+        return _erase(patient_key, by, reason, confirmation)
+    except Patient.DoesNotExist:
+        # Somebody else erased them while this one waited for the row.
+        before = _erased_before(patient_key)
+        if before is None:
+            raise
+        return before
+
+
+def _erased_before(patient_key: uuid.UUID) -> Erasure | None:
+    """Return the tombstone, after removing files that are still there; None where there is none."""
+    tombstone = Erasure.objects.filter(patient_key=patient_key).first()
+    if tombstone is not None:
+        finish_erasure(tombstone)
+    return tombstone
+
+
+def _erase(patient_key: uuid.UUID, by: User | None, reason: str, confirmation: str) -> Erasure:
     with transaction.atomic():
         imports = lock_imports(Patient.objects.get(pk=patient_key))
         # Whoever adds an image or a result waits here, and then finds no patient.

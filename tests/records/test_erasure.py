@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +14,14 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import InternalError, connection, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from classifier.models import AuditEvent, BreakGlass, Disagreement, Erasure, Lesion, Patient, Review
 from classifier.services import erasure
 from classifier.services.consents import record_consent
 from classifier.services.errors import RuleError
+from classifier.services.import_archives import lock_imports
 from classifier.services.outcomes import record_outcome
 from classifier.services.patients import update_patient
 from classifier.services.readings import save_reading
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
         Settings as SettingsWrapper,
     )
 
+    from classifier.models import ImportRun
     from tests.conftest import Cast
 
 REASON = "The patient asked for it."
@@ -191,6 +196,45 @@ def refuse_deletions() -> None:
             with pytest.raises(InternalError, match="erasure"), transaction.atomic():
                 cursor.execute(deed)
         cursor.execute("SELECT set_config('skinapp.erasing', '', true)")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_erase_at_once_both_find_the_patient_erased(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has looked for a tombstone already and waits for the row that then is gone."""
+    factories.make_image(cast.patient, cast.owner)
+    client = cast.client_of(cast.administrator)
+    form = {"reason": REASON, "confirmation": cast.patient.record_number}
+    address = reverse("patient_erase", args=[cast.patient.pk])
+    both = threading.Barrier(2)
+    answers: list[tuple[int, str]] = []
+
+    def together(patient: Patient) -> list[ImportRun]:
+        both.wait(20)
+        return lock_imports(patient)
+
+    def send() -> None:
+        try:
+            response = client.post(address, form)
+            answers.append((response.status_code, response.headers.get("Location", "")))
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(erasure, "lock_imports", together)
+    client.raise_request_exception = False
+    senders = [threading.Thread(target=send) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert answers == [(302, reverse("patient_list"))] * 2
+    assert Erasure.objects.get().files == []
+    assert AuditEvent.objects.filter(action="patient.erased").count() == 1
+    with pytest.raises(Patient.DoesNotExist):
+        erasure.erase_patient(
+            patient_key=uuid.uuid4(), by=cast.administrator, reason=REASON, confirmation="x"
+        )
 
 
 def test_every_table_about_a_patient_is_known_to_the_erasure(cast: Cast) -> None:
