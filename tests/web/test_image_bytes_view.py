@@ -17,6 +17,7 @@ from django.urls import NoReverseMatch, reverse
 from PIL import Image as Pillow
 
 from classifier.models import AuditEvent, Image
+from skinapp.logs import ReferenceFilter
 from tests import factories
 from tests.web import answered as make
 from tests.web.answers import signed, text_of
@@ -185,15 +186,18 @@ def test_pages_sign_every_picture_they_show(cast: Cast, image: Image) -> None:
 
 
 @pytest.mark.parametrize("variant", ["display", "thumbnail"])
-def test_a_lost_file_is_not_found_and_logged_with_a_reference(
+def test_a_lost_file_is_not_found_and_logged_with_the_reference_of_the_answer(
     cast: Cast, image: Image, variant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.handler.addFilter(ReferenceFilter())
     Path(getattr(image, variant).path).unlink()
     response = cast.client_of(cast.owner).get(address(image, cast.owner, variant))
     assert response.status_code == 404
     assert not AuditEvent.objects.exists()
-    message = next(r.getMessage() for r in caplog.records if "reference" in r.getMessage())
-    assert str(image.pk) in message
+    (record,) = (r for r in caplog.records if r.levelname == "ERROR")
+    assert vars(record)["reference"] == response["X-Reference"]
+    message = record.getMessage()
+    assert f"{image.pk} has no {variant} file" in message
     assert cast.patient.name not in message
 
 
