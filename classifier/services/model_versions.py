@@ -53,7 +53,13 @@ def register_release(*, folder: Path) -> tuple[ModelVersion, bool]:
             _("%(key)s %(version)s is registered with other files. Give the release a new version.")
             % {"key": release.key, "version": release.version}
         ) from error
-    audit.record(action="model_version.registered", subject=version, sha256=version.artefact_sha256)
+    audit.record(
+        action="model_version.registered",
+        subject=version,
+        sha256=version.artefact_sha256,
+        label_set=version.label_set,
+        version=version.version,
+    )
     return version, True
 
 

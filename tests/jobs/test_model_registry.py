@@ -68,7 +68,11 @@ def test_a_release_is_registered_once(db: None, releases: Path) -> None:
     assert verified_release(version).artefact_sha256 == version.artefact_sha256
     event = AuditEvent.objects.get()
     assert event.action == "model_version.registered"
-    assert event.details == {"sha256": version.artefact_sha256}
+    assert event.details == {
+        "sha256": version.artefact_sha256,
+        "label_set": "isic9",
+        "version": "0.1.0",
+    }
 
 
 def change(folder: Path) -> None:
