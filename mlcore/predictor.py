@@ -213,16 +213,22 @@ class Predictor:
         """Return the worst plausible group.
 
         Suspicion of anything malignant or pre-malignant counts from the release's own triage
-        threshold on; other groups from one in five. The first label's group always counts.
+        threshold on: then the likeliest of them names a group, and so does each group of them that
+        reaches the threshold by itself. Any other group counts where one of its labels has one in
+        five. The first label's group always counts.
         """
         labels = self.labels.labels
         plausible = {labels[top].triage_group}
+        plausible |= {
+            label.triage_group
+            for p, label in zip(chances, labels, strict=True)
+            if p >= _PLAUSIBLE and (not label.malignant or suspicion >= self._triage_threshold)
+        }
         if suspicion >= self._triage_threshold:
-            worst = max(
-                (i for i, label in enumerate(labels) if label.malignant), key=lambda i: chances[i]
-            )
-            plausible.add(labels[worst].triage_group)
-        for p, label in zip(chances, labels, strict=True):
-            if not label.malignant and p >= _PLAUSIBLE:
-                plausible.add(label.triage_group)
+            dangers = [i for i, label in enumerate(labels) if label.malignant]
+            plausible.add(labels[max(dangers, key=lambda i: chances[i])].triage_group)
+            for group in {labels[i].triage_group for i in dangers}:
+                share = sum(chances[i] for i in dangers if labels[i].triage_group == group)
+                if share >= self._triage_threshold:
+                    plausible.add(group)
         return min(plausible, key=TRIAGE_ORDER.index)

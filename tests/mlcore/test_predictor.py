@@ -325,6 +325,30 @@ def test_dangers_add_up_and_the_likeliest_names_the_group(made: Release) -> None
     assert _judged(made, {"nevus": 0.9}, label_set="isic9").triage_group == "benign lesion"
 
 
+@pytest.mark.parametrize(
+    ("chances", "group"),
+    [
+        # A cancer that one in five such pictures may be is plausible beside a likelier pre-cancer.
+        ({"actinic_keratosis": 0.4, "melanoma": 0.22, "nevus": 0.35}, "skin cancer"),
+        # Cancers add up: together they reach the threshold of suspicion by themselves.
+        (
+            {
+                "actinic_keratosis": 0.4,
+                "melanoma": 0.15,
+                "basal_cell_carcinoma": 0.13,
+                "nevus": 0.3,
+            },
+            "skin cancer",
+        ),
+        ({"actinic_keratosis": 0.4, "melanoma": 0.08, "nevus": 0.5}, "pre-cancer"),
+    ],
+)
+def test_a_plausible_cancer_is_not_hidden_by_a_likelier_pre_cancer(
+    made: Release, chances: dict[str, float], group: str
+) -> None:
+    assert _judged(made, chances, label_set="isic9").triage_group == group
+
+
 def _with_evidence(evidence: np.ndarray[Any, Any]) -> Result:
     chances = dict.fromkeys(KEYS, 0.2)
     return Result(chances, "acne", 0.2, "answer", "", "", "infection", {}, evidence, np.zeros(1280))
