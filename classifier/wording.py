@@ -7,16 +7,17 @@ goes through here; what programs read (the API, the CSV) keeps the English name 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_noop as _
 
+from mlcore.bundle import counts_labels_alike
 from mlcore.decision import UNSURE_SENTENCE
 from mlcore.labels import label_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from mlcore.labels import Label
 
@@ -110,6 +111,42 @@ def told(reason: str) -> str:
             "%% are needed. A person must judge."
         ) % {"percent": unsure[1], "needed": unsure[2]}
     return reason
+
+
+def premise(manifest: Mapping[str, Any]) -> str:
+    """Return what the probabilities of a release assume, to stand beside them."""
+    if not counts_labels_alike(manifest):
+        return gettext(
+            "Calibrated probabilities. They assume the mix of cases the network was measured on; "
+            "in another clinic the same picture may deserve another number."
+        )
+    if manifest.get("melanoma_raised"):
+        return gettext(
+            "Calibrated probabilities, as if every label were equally frequent, with the odds of "
+            "melanoma raised so that fewer are missed. They are no shares of the cases of a "
+            "clinic: there the same picture may deserve another number."
+        )
+    return gettext(
+        "Calibrated probabilities, as if every label were equally frequent. They are no shares of "
+        "the cases of a clinic: there the same picture may deserve another number."
+    )
+
+
+def in_ten(confidence: float, name: str, manifest: Mapping[str, Any]) -> str:
+    """Return the first probability as a number of images out of ten.
+
+    Nothing where the probabilities are no shares of any images; see :func:`premise`.
+
+    Args:
+        confidence: 0 to 1.
+        name: of the first label, in the language of the page.
+        manifest: of the release that answered.
+    """
+    if counts_labels_alike(manifest):
+        return ""
+    return gettext(
+        "Of ten images with such an answer in the calibration set, about %(count)d were %(label)s."
+    ) % {"count": round(confidence * 10), "label": within(name)}
 
 
 def term(words: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mlcore.labels import LABEL_SETS, LabelSet, label_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 RELEASES = Path(__file__).parent / "releases"
 MANIFEST = "manifest.json"
@@ -202,6 +202,14 @@ def write_release(
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return load_release(target)
+
+
+def counts_labels_alike(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a release gives probabilities as if every label were equally frequent.
+
+    Older releases say nothing of offsets and had none: their mix is that of the calibration part.
+    """
+    return "offsets" in manifest and bool(manifest.get("recipe", {}).get("even_labels"))
 
 
 def list_releases(releases: Path = RELEASES) -> list[Path]:

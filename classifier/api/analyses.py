@@ -43,7 +43,6 @@ def rows() -> Any:
     ).defer(
         "patient__notes",
         "prediction__evidence_maps",
-        "prediction__model_version__manifest",
         "prediction__model_version__metrics",
     )
 
@@ -111,7 +110,7 @@ def told_answer(answer: NetworkAnswer) -> AnswerOut:
         reason_code=prediction.reason_code,
         reason=prediction.reason,
         first_label=answer.ranked[0].label.key if answer.is_answer else None,
-        words=answer.words if answer.is_answer else None,
+        words=(answer.words or None) if answer.is_answer else None,
         triage_group=prediction.triage_group if usable else None,
         probabilities=[
             RankedOut(
@@ -146,17 +145,15 @@ def result_of(analysis: Analysis, token: ApiToken) -> ResultOut:
         readings=[told_reading(row, analysis.label_set) for row in page.readings],
         reviews=[told_review(row, analysis.label_set) for row in page.reviews],
         seen=page.mark if page.answer else None,
-        note=_note(hidden=page.hidden),
+        note=_note(page.answer, hidden=page.hidden),
     )
 
 
-def _note(*, hidden: bool) -> str:
+def _note(answer: NetworkAnswer | None, *, hidden: bool) -> str:
     if hidden:
         return _("There is an answer. Save your own reading first; then it is shown.")
-    return _(
-        "Calibrated probabilities of a research network, to be judged by a clinician. They assume "
-        "the mix of cases the network was measured on."
-    )
+    judged = _("A research network, to be judged by a clinician.")
+    return f"{judged} {answer.premise}" if answer else judged
 
 
 @router.get(

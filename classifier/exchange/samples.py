@@ -79,8 +79,7 @@ def sample_report() -> Report:
             decision=Decision.ANSWER.value,
             decision_words=str(Decision.ANSWER.label),
             reason="",
-            words="Of ten images with such an answer in the calibration set, "
-            "about 6 were melanoma.",
+            words="",
             ranked=tuple(
                 Chance(label.key, label.name, chance, percent_of(chance))
                 for label, chance in zip(ordered, _CHANCES, strict=True)

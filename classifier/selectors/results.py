@@ -15,7 +15,6 @@ from django.db.models import (
     Value,
 )
 from django.db.models.functions import Cast, Coalesce
-from django.utils.translation import gettext as _
 
 from classifier.choices import Decision, State
 from classifier.models import (
@@ -30,7 +29,7 @@ from classifier.models import (
     Review,
 )
 from classifier.selectors.outcomes import outcome_facts, outcome_of
-from classifier.wording import label_name, within
+from classifier.wording import in_ten, label_name, premise
 from mlcore.labels import Label, label_set
 
 if TYPE_CHECKING:
@@ -72,13 +71,15 @@ class Answer:
         prediction: the stored facts.
         ranked: all labels, most probable first.
         is_answer: whether the first label may be shown as the answer.
-        words: the first probability in a sentence.
+        words: the first probability in a sentence, where it is a share of any images.
+        premise: what the probabilities assume.
     """
 
     prediction: Prediction
     ranked: list[RankedLabel]
     is_answer: bool
     words: str
+    premise: str
 
 
 @dataclass(frozen=True)
@@ -313,8 +314,11 @@ def _answer(analysis: Analysis) -> Answer | None:
         RankedLabel(labels.label(key), p, percent_of(p), round(p * 100))
         for key, p in sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
     ]
-    in_ten = round(prediction.confidence * 10)
-    words = _(
-        "Of ten images with such an answer in the calibration set, about %(count)d were %(label)s."
-    ) % {"count": in_ten, "label": within(label_name(ranked[0].label))}
-    return Answer(prediction, ranked, prediction.decision == Decision.ANSWER, words)
+    manifest = prediction.model_version.manifest
+    return Answer(
+        prediction,
+        ranked,
+        prediction.decision == Decision.ANSWER,
+        in_ten(prediction.confidence, label_name(ranked[0].label), manifest),
+        premise(manifest),
+    )

@@ -49,7 +49,6 @@ def all_of_page() -> Any:
         "prediction__model_version",
     ).defer(
         "prediction__evidence_maps",
-        "prediction__model_version__manifest",
         "prediction__model_version__metrics",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from mlcore.bundle import counts_labels_alike
 from mlcore.card import words
 from mlcore.card.blocks import Block, Bullets, Grid, Paragraph, Section, as_markdown
 from mlcore.card.figures import figure_blocks, share, shortfalls, side_by_side
@@ -65,7 +66,7 @@ def card_sections(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> li
         Section("data", "Data", _data(manifest, key)),
         Section("figures", "Figures", figure_blocks(manifest, metrics, labels)),
         Section("weak", "Weak spots", (Bullets((*shortfalls(metrics, labels), *weak)),)),
-        Section("warnings", "Warnings", (Bullets(words.WARNINGS),)),
+        Section("warnings", "Warnings", (Bullets(_warnings(manifest)),)),
         Section("other", "Other information", _other(manifest)),
     ]
 
@@ -138,12 +139,18 @@ def _calibration(manifest: Mapping[str, Any]) -> str:
     if any(manifest.get("offsets", ())):
         fitted += " and an offset a label"
     fitted += f", fitted on {_calibrated_on(manifest)}"
-    # Older releases say nothing of offsets and had none: their mix is that of the part.
-    if "offsets" in manifest and manifest.get("recipe", {}).get("even_labels"):
+    if counts_labels_alike(manifest):
         fitted += f", {words.EVEN_LABELS}"
     if raised := manifest.get("melanoma_raised"):
         fitted += f"; {words.MELANOMA_RAISED.format(times=math.exp(raised))}"
     return fitted
+
+
+def _warnings(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    mix = words.MIX_MEASURED
+    if counts_labels_alike(manifest):
+        mix = words.MIX_RAISED if manifest.get("melanoma_raised") else words.MIX_EVEN
+    return (*words.WARNINGS[:2], mix, *words.WARNINGS[2:])
 
 
 def _calibrated_on(manifest: Mapping[str, Any]) -> str:

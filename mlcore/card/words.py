@@ -140,21 +140,29 @@ WEAK = {
         "Ink, rulers, hair and dark corners were not removed from the training images.",
     ),
     "clinical5": (
-        "Fewer than 400 training images.",
+        "Fewer than 500 training images.",
         "“Peeling skin” and “ring worm” are made of several diagnoses.",
         "Skin types were not recorded, so nothing can be said about them.",
         "The photographs carry the archive's watermark.",
     ),
 }
+# Which of them stands among the warnings, the manifest decides.
+MIX_MEASURED = (
+    "The probabilities assume the mix of cases that the network was measured on. Where another "
+    "mix is seen, the same image may deserve another number."
+)
+_NO_SHARES = (
+    "They are no shares of the cases of a clinic, where the same image may deserve another number."
+)
+MIX_EVEN = f"The probabilities are given {EVEN_LABELS}. {_NO_SHARES}"
+MIX_RAISED = (
+    f"The probabilities are given {EVEN_LABELS}, with the odds of melanoma raised. {_NO_SHARES}"
+)
 WARNINGS = (
     "The output is not a diagnosis. It is an opinion to hold beside one's own, formed first.",
     (
         "A benign answer never rules out cancer: a lesion that worries a clinician is to be "
         "treated as such, whatever the network says."
-    ),
-    (
-        "The probabilities assume the mix of cases that the network was measured on. Where another "
-        "mix is seen, the same image may deserve another number."
     ),
     (
         "It was not validated in a clinical trial, nor in the hospital where it is used. Compare "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.utils import timezone
 from PIL import Image as Pillow
 
 from classifier.choices import Decision, Modality, State
-from classifier.models import AuditEvent
+from classifier.models import AuditEvent, ModelVersion
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from mlcore.labels import label_set
@@ -189,6 +189,45 @@ def test_cannot_say_is_no_answer(open_cast: Cast, client: Client, image: Image) 
     assert "They are not an answer" in page
     assert "Of ten images with such an answer" not in page
     assert reverse("analysis_retry", args=[analysis.pk]) not in page
+
+
+@pytest.mark.parametrize(
+    ("manifest", "shares", "premise"),
+    [
+        ({}, True, "They assume the mix of cases"),
+        (
+            {"offsets": [0.0], "recipe": {"even_labels": False}},
+            True,
+            "They assume the mix of cases",
+        ),
+        (
+            {"offsets": [0.1], "recipe": {"even_labels": True}},
+            False,
+            "equally frequent. They are no",
+        ),
+        (
+            {"offsets": [0.1], "recipe": {"even_labels": True}, "melanoma_raised": 0.6},
+            False,
+            "equally frequent, with the odds of melanoma raised",
+        ),
+    ],
+)
+def test_probabilities_that_are_no_shares_of_images_are_not_called_so(
+    open_cast: Cast,
+    client: Client,
+    image: Image,
+    manifest: dict[str, Any],
+    premise: str,
+    *,
+    shares: bool,
+) -> None:
+    analysis = make.answered(image, open_cast.owner, confidence=0.62)
+    assert analysis.prediction is not None
+    version = analysis.prediction.model_version
+    ModelVersion.objects.filter(pk=version.pk).update(manifest=version.manifest | manifest)
+    page = shown(client, analysis)
+    assert ("Of ten images with such an answer in the calibration set, about 6" in page) is shares
+    assert premise in page
 
 
 def test_a_rejected_image_shows_no_probability_and_can_be_tried_again(
