@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -15,13 +15,14 @@ from classifier.models import Clinic
 from classifier.selectors.figures import Period
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from classifier.models import User
 
 DAYS = 90
 # What is counted grows with the period, and thirteen months show a whole year's round.
 MOST_DAYS = 396
+# Nothing was photographed for this application before it, and the calendar has no day to count
+# from before its first.
+_FIRST_DAY = date(1970, 1, 1)
 
 
 class FiguresForm(forms.Form):
@@ -44,7 +45,8 @@ class FiguresForm(forms.Form):
         today = timezone.localdate()
         given = {name: value for name, value in data.items() if value}
         until = given.get("until", today.isoformat())
-        since = given.get("since", (_day(until, today) - timedelta(days=DAYS - 1)).isoformat())
+        last = max(_day(until, today), _FIRST_DAY)
+        since = given.get("since", (last - timedelta(days=DAYS - 1)).isoformat())
         super().__init__(given | {"since": since, "until": until})
         field = self.fields["clinic"]
         assert isinstance(field, ReadOnceField)  # noqa: S101 - tells the type checker
@@ -56,6 +58,9 @@ class FiguresForm(forms.Form):
         """Refuse a period that ends before it begins, or is too long to be counted."""
         cleaned: dict[str, Any] = super().clean() or {}
         since, until = cleaned.get("since"), cleaned.get("until")
+        for name, day in (("since", since), ("until", until)):
+            if day and not _FIRST_DAY - timedelta(days=DAYS) <= day < date.max:
+                self.add_error(name, _("Enter a valid date."))
         if since and until and until < since:
             self.add_error("until", _("This is before the first day."))
         elif since and until and (until - since).days >= MOST_DAYS:

@@ -75,7 +75,8 @@ class ReviewForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
     )
-    expected_number = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    # One more is stored in a column of 32 bits.
+    expected_number = forms.IntegerField(min_value=0, max_value=2**31 - 2, widget=forms.HiddenInput)
     # What the page showed, see ``mark_of``; a form without it is late. The page's form of the
     # modality has a "seen" of its own.
     seen = forms.CharField(

@@ -9,7 +9,13 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from skinapp.settings.base import *  # noqa: F403 - a settings module extends the base by design
-from skinapp.settings.base import CACHES, DATABASE_OPTIONS, MEDIA_S3_BUCKET, MFA_KEYS
+from skinapp.settings.base import (
+    CACHES,
+    DATABASE_OPTIONS,
+    MEDIA_S3_BUCKET,
+    MFA_KEYS,
+    SECRET_KEY_FALLBACKS,
+)
 from skinapp.settings.env import env, optional_secret, secret, with_password
 
 _SHORTEST_KEY = 50
@@ -72,6 +78,9 @@ def _password_of(name: str, address: str) -> str:
 
 SECRET_KEY = secret("SECRET_KEY")
 _refuse_guessable("SECRET_KEY", SECRET_KEY, _SHORTEST_KEY)
+# What they signed is believed as well.
+for _key in SECRET_KEY_FALLBACKS:
+    _refuse_guessable("Each of SECRET_KEY_FALLBACKS", _key, _SHORTEST_KEY)
 
 # Keys of their own: with SECRET_KEY as the seal, changing it would lock people out.
 if not MFA_KEYS:

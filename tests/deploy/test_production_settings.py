@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = secrets.token_hex(16)
+OLDER = [secrets.token_hex(32), secrets.token_hex(32)]
 WHOLE = {
     "SECRET_KEY": secrets.token_hex(32),
     "MFA_KEYS": f"{secrets.token_hex(32)},{secrets.token_hex(32)}",
@@ -80,7 +81,7 @@ def part(monkeypatch: pytest.MonkeyPatch, folder: Path, **passwords: str) -> dic
     for name in ("SECRET_KEY", "MFA_KEYS"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("MEDIA_S3_BUCKET", BUCKET["MEDIA_S3_BUCKET"])
-    everything = WHOLE | PASSWORDS | BUCKET | {"SECRET_KEY_FALLBACKS": "older\noldest"} | passwords
+    everything = WHOLE | PASSWORDS | BUCKET | {"SECRET_KEY_FALLBACKS": "\n".join(OLDER)} | passwords
     for name in SECRETS:
         files[name] = folder / name.lower()
         files[name].write_text(everything[name] + "\n", encoding="utf-8")
@@ -155,7 +156,7 @@ def test_every_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
     part(monkeypatch, tmp_path)
     settings = read_settings()
     assert settings["SECRET_KEY"] == WHOLE["SECRET_KEY"]
-    assert settings["SECRET_KEY_FALLBACKS"] == ["older", "oldest"]
+    assert settings["SECRET_KEY_FALLBACKS"] == OLDER
     assert settings["MFA_KEYS"] == WHOLE["MFA_KEYS"].split(",")
     assert settings["DATABASES"]["default"]["PASSWORD"] == PASSWORDS["DATABASE_PASSWORD"]
     assert settings["DATABASES"]["default"]["USER"] == "skinapp"
@@ -222,6 +223,8 @@ def test_a_mail_server_that_asks_nobody_needs_no_password(monkeypatch: pytest.Mo
         ("SECRET_KEY", "change-me-" + "x1y2z3" * 12, "SECRET_KEY must be random"),
         ("DATABASE_URL", "postgres://skinapp@db/skinapp", "DATABASE_PASSWORD"),
         ("DATABASE_URL", "postgres://a:postgres@db/skinapp", "DATABASE_PASSWORD"),
+        ("SECRET_KEY_FALLBACKS", "changeme", "SECRET_KEY_FALLBACKS"),
+        ("SECRET_KEY_FALLBACKS", f"{'f' * 60}", "SECRET_KEY_FALLBACKS"),
         ("DATABASE_URL", "postgres://a:password123456@db/x", "DATABASE_PASSWORD"),
         ("DATABASE_URL", "postgres://a:aaaaaaaaaaaaaa@db/x", "DATABASE_PASSWORD"),
         ("REDIS_URL", "redis://broker:6379/0", "REDIS_PASSWORD"),

@@ -59,6 +59,10 @@ def test_who_may_choose_what(cast: Cast) -> None:
         ({"since": "2026-09-02", "until": "2026-09-01"}, "This is before the first day."),
         ({"since": "2020-01-01", "until": "2026-09-01"}, "Choose thirteen months at most."),
         ({"since": "yesterday"}, "Enter a valid date."),
+        # There is no day 90 days before the first one, and none after the last.
+        ({"until": "0001-01-01"}, "Enter a valid date."),
+        ({"since": "0001-01-01", "until": "0001-02-01"}, "Enter a valid date."),
+        ({"until": "9999-12-31"}, "Enter a valid date."),
         ({"until": "tomorrow"}, "Enter a valid date."),
     ],
 )

@@ -81,6 +81,8 @@ def test_to_overrule_takes_a_diagnosis_and_a_reason(cast: Cast, analysis: Analys
         ({"verdict": "overrule", "diagnosis": "nevus", "reason": "x" * 501}, None),
         ({"verdict": "agree", "expected_number": "-1"}, None),
         ({"verdict": "agree", "expected_number": "none"}, None),
+        # One more than it would not fit into its column.
+        ({"verdict": "agree", "expected_number": "2147483647"}, None),
     ],
 )
 def test_what_is_missing_is_told_and_nothing_is_saved(
