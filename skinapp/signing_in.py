@@ -28,6 +28,8 @@ _BEGAN, _SEEN, _FINE = "signed_in_at", "last_seen_at", "second_factor_seen_at"
 _NOTE_EVERY = 60
 # A page that asks by itself whether an answer is there does not show that somebody is.
 _NOBODYS = frozenset({"analysis_status"})
+# Pages that a person opens, and that ask for themselves again while something is under way.
+_ASK_AGAIN = frozenset({"import_detail", "rerun_detail"})
 # Where a person without the second factor that is asked of them may go: to set it up, or out, in a
 # language that they can read.
 _SETTING_UP = frozenset(
@@ -41,6 +43,12 @@ _SETTING_UP = frozenset(
         "choose_language",
     }
 )
+
+
+def _asked_by_itself(request: HttpRequest) -> bool:
+    """Tell whether a page asked, and nobody in front of it."""
+    name = request.resolver_match.url_name if request.resolver_match else None
+    return name in _NOBODYS or (name in _ASK_AGAIN and "HX-Request" in request.headers)
 
 
 class SignInMiddleware(LoginRequiredMiddleware):
@@ -96,8 +104,7 @@ class SessionLimitsMiddleware:
         kwargs: Any,  # noqa: ARG002
     ) -> None:
         """Note that the session was used, unless a page asks by itself."""
-        match = request.resolver_match
-        if not request.user.is_authenticated or (match and match.url_name in _NOBODYS):
+        if not request.user.is_authenticated or _asked_by_itself(request):
             return
         now = int(time.time())
         request.session.setdefault(_BEGAN, now)

@@ -81,16 +81,29 @@ def test_a_session_ends_after_a_shift_however_much_it_is_used(
     assert "you signed in long ago" in response.content.decode()
 
 
-def test_asking_whether_an_answer_is_there_is_no_use(
-    cast: Cast, clock: Any, settings: LazySettings
+@pytest.mark.parametrize("name", ["analysis_status", "import_detail", "rerun_detail"])
+def test_what_a_page_asks_by_itself_is_no_use(
+    cast: Cast, clock: Any, settings: LazySettings, name: str
 ) -> None:
     client = cast.client_of(cast.owner)
     client.get("/")
-    poll = reverse("analysis_status", args=[uuid.uuid4()])
+    poll = reverse(name, args=[uuid.uuid4()])
     for _ in range(4):
         clock(settings.SESSION_IDLE_SECONDS // 4)
-        last = client.get(poll)
+        last = client.get(poll, headers={"hx-request": "true"})
     assert last["Location"].startswith(LOGIN)
+
+
+@pytest.mark.parametrize("name", ["import_detail", "rerun_detail"])
+def test_opening_a_page_that_asks_by_itself_is_use(
+    cast: Cast, clock: Any, settings: LazySettings, name: str
+) -> None:
+    client = cast.client_of(cast.owner)
+    client.get("/")
+    for _ in range(4):
+        clock(settings.SESSION_IDLE_SECONDS // 4)
+        last = client.get(reverse(name, args=[uuid.uuid4()]))
+    assert last.status_code in {403, 404}
 
 
 def test_a_busy_session_is_written_once_a_minute(cast: Cast, clock: Any) -> None:
