@@ -48,10 +48,16 @@ def report_of(analysis: Analysis, user: User) -> Report:
         user: who exports.
 
     Raises:
-        RuleError: there is no answer yet, or it is hidden from this person.
+        RuleError: the picture's modality was corrected since, there is no answer yet, or it is
+            hidden from this person.
         OSError: the picture is not where its row says.
     """
     page = result_page(analysis, user)
+    # Before what is hidden: nobody is to read an image for an answer that never leaves.
+    if page.outdated:
+        raise RuleError(
+            _("The modality of this image was corrected since. Use the analysis for the right one.")
+        )
     if page.hidden:
         raise RuleError(_("Save your own reading first: the answer is part of this file."))
     if page.answer is None:

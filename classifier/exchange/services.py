@@ -28,7 +28,8 @@ def export_letter(*, analysis: Analysis, by: User) -> bytes:
     """Return the letter (PDF) about an analysis that is visible to the person.
 
     Raises:
-        RuleError: there is no answer yet, or it is hidden from this person.
+        RuleError: the picture's modality was corrected since, there is no answer yet, or it is
+            hidden from this person.
         OSError: the picture is not where its row says.
     """
     return _exported(analysis, by, "letter.exported", letter.letter_pdf, language=get_language())

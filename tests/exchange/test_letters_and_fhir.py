@@ -16,6 +16,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from classifier.choices import Decision, Modality, Verdict
 from classifier.models import Analysis, AuditEvent, Clinic, Patient
+from classifier.services.modalities import correct_modality
 from classifier.services.outcomes import record_outcome
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
@@ -279,6 +280,34 @@ def test_nothing_leaves_before_the_own_reading(cast: Cast, name: str) -> None:
     # The colleague's own reading is still to come.
     assert fetch(cast, cast.colleague, name, analysis).status_code == 302
     assert fetch(cast, cast.stranger, name, analysis).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["analysis_letter", "analysis_fhir", "analysis_dicom_report"])
+def test_what_was_judged_as_the_other_modality_does_not_leave(cast: Cast, name: str) -> None:
+    analysis = judged(cast)
+    read(analysis, cast.owner)
+    review(analysis, cast.owner, Verdict.AGREE)
+    image = analysis.image
+    photograph = {"seen": image.modality, "modality": "clinical", "reason": "No contact"}
+    current = correct_modality(image=image, by=cast.owner, **photograph)
+
+    response = fetch(cast, cast.owner, name, analysis)
+    assert response.status_code == 302
+    (told,) = [str(message) for message in get_messages(response.wsgi_request)]
+    assert "Use the analysis for the right one." in told
+    page = cast.client_of(cast.owner).get(response["Location"]).content.decode()
+    assert current.get_absolute_url() in page
+    assert reverse(name, args=[analysis.pk]) not in page
+    assert "Letter and reports are taken from the analysis for the right modality." in page
+    # Whoever has yet to read it is not sent to read the wrong one.
+    response = fetch(cast, cast.colleague, name, analysis)
+    (told,) = [str(message) for message in get_messages(response.wsgi_request)]
+    assert "Use the analysis for the right one." in told
+    assert not AuditEvent.objects.filter(action__endswith=".exported").exists()
+
+    back = {"seen": "clinical", "modality": "dermoscopy", "reason": "It was one after all"}
+    assert correct_modality(image=image, by=cast.owner, **back) == analysis
+    assert fetch(cast, cast.owner, name, analysis).status_code == 200
 
 
 def test_what_cannot_be_exported_is_told_on_the_page(cast: Cast) -> None:
