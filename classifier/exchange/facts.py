@@ -197,17 +197,29 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """Preliminary until a clinician signed this answer; amended once anything followed that."""
+        """Preliminary until a clinician signed this answer; amended once anything followed that.
+
+        What follows is a verdict, a reading or an outcome.
+        """
         if self.signature is None:
             return Status.PRELIMINARY
         first = next(review for review in self.reviews if review.verdict in SIGNING)
-        return Status.FINAL if first is self.reviews[-1] else Status.AMENDED
+        if first is not self.reviews[-1] or self._grew_since(first):
+            return Status.AMENDED
+        return Status.FINAL
 
     @property
     def conclusion(self) -> ReviewFacts | None:
         """The verdict that holds: the signature, unless somebody deferred after it."""
         last = self.reviews[-1] if self.reviews else None
         return last if last is not None and last is self.signature else None
+
+    def _grew_since(self, signed: ReviewFacts) -> bool:
+        """Tell whether a reading or the outcome was written after a verdict."""
+        added = [each.at for each in self.readings]
+        if self.outcome:
+            added.append(self.outcome.at)
+        return any(at > signed.at for at in added)
 
     @property
     def changed_at(self) -> datetime:
@@ -227,6 +239,11 @@ class Report:
         if self.conclusion is None:
             return (
                 _("Amended: signed by %(who)s on %(day)s; the decision was deferred since.") % words
+            )
+        if self._grew_since(signed):
+            return (
+                _("Amended: signed by %(who)s on %(day)s; a reading or an outcome was added since.")
+                % words
             )
         return _("Amended: signed anew by %(who)s on %(day)s.") % words
 

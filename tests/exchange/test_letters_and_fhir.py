@@ -145,6 +145,42 @@ def test_a_report_is_preliminary_then_final_then_amended(cast: Cast) -> None:
     assert "Amended: signed by owner@north.example" in text_of(pdf)
 
 
+@pytest.mark.parametrize("what", ["reading", "outcome"])
+def test_what_is_added_after_the_signature_amends_the_report(cast: Cast, what: str) -> None:
+    analysis = judged(cast)
+
+    def told() -> tuple[str, str]:
+        (report,) = fhir_of(cast, cast.owner, analysis)["DiagnosticReport"]
+        assert report["conclusionCode"][0]["text"] == "Melanoma"
+        return report["status"], report["conclusion"]
+
+    read(analysis, cast.owner)
+    review(analysis, cast.owner, Verdict.AGREE)
+    assert told()[0] == "final"
+    if what == "reading":
+        read(analysis, cast.colleague)
+    else:
+        lesion = analysis.image.lesion
+        assert lesion is not None
+        record_outcome(
+            lesion=lesion,
+            by=cast.owner,
+            kind="histopathology",
+            diagnosis="melanoma",
+            found_on=timezone.localdate(),
+            expected_number=0,
+        )
+    status, words = told()
+    assert status == "amended"
+    assert f"Amended: signed by {cast.owner}" in words
+    assert "a reading or an outcome was added since" in words
+    # Whoever signs now has that before them.
+    review(analysis, cast.administrator, Verdict.AGREE)
+    status, words = told()
+    assert status == "amended"
+    assert f"Amended: signed anew by {cast.administrator}" in words
+
+
 def test_the_bundle_says_who_what_with_which_network(cast: Cast) -> None:
     analysis = judged(cast, confidence=0.731)
     read(analysis, cast.owner)
