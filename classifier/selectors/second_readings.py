@@ -285,10 +285,7 @@ def second_opinion(page: ResultPage, user: User) -> SecondOpinion:
     opened = ReadingRequest.objects.select_related("requested_by", "asked")
     request = opened.filter(pk=page.request_key).first() if page.request_key else None
     if page.hidden:
-        mine = (
-            request is not None
-            and ReadingRequest.objects.asking(user).filter(pk=request.pk).exists()
-        )
+        mine = request is not None and asks(request, user)
         return SecondOpinion(request=request if mine else None, asks_me=mine)
     return SecondOpinion(
         request=request,
@@ -300,9 +297,19 @@ def second_opinion(page: ResultPage, user: User) -> SecondOpinion:
 
 
 def may_withdraw(request: ReadingRequest, user: User) -> bool:
-    """Tell whether the person asked, or administers the clinic."""
+    """Tell whether the person asked, or administers the clinic and is not the one who is asked.
+
+    Whoever is asked would lift their own blinding by it.
+    """
+    if request.requested_by_id == user.pk:
+        return True
     heads = Clinic.objects.administered_by(user).filter(pk=request.clinic_id)
-    return request.requested_by_id == user.pk or heads.exists()
+    return heads.exists() and not asks(request, user)
+
+
+def asks(request: ReadingRequest, user: User) -> bool:
+    """Tell whether a request asks the person now, by name or as one of the clinic."""
+    return ReadingRequest.objects.asking(user).filter(pk=request.pk).exists()
 
 
 def _differ(page: ResultPage) -> bool:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from classifier.choices import State
 from classifier.models import Analysis, Reading, ReadingRequest
-from classifier.selectors.second_readings import may_withdraw, possible_readers
+from classifier.selectors.second_readings import asks, may_withdraw, possible_readers
 from classifier.services import audit
 from classifier.services.errors import ConflictError, RuleError
 
@@ -77,10 +77,15 @@ def withdraw_request(*, request: ReadingRequest, by: User) -> None:
     """Take a request back; the answer is shown again to whom it was hidden from by it.
 
     Raises:
-        RuleError: somebody else asked, and ``by`` does not administer the clinic.
+        RuleError: somebody else asked, and ``by`` does not administer the clinic or is the one who
+            is asked.
         ConflictError: it was answered or withdrawn meanwhile.
     """
     if not may_withdraw(request, by):
+        if asks(request, by):
+            raise RuleError(
+                _("This request asks you. Read the image, or let whoever asked withdraw it.")
+            )
         raise RuleError(_("Only whoever asked, or the clinic's administrator, can withdraw this."))
     with transaction.atomic():
         withdrawn = (

@@ -213,8 +213,11 @@ def test_a_request_is_withdrawn_once_by_who_made_it_or_the_administrator(
 ) -> None:
     agree(read, cast.owner)
     request = request_second_reading(analysis=read, by=cast.owner, asked=cast.colleague)
-    with pytest.raises(RuleError, match="Only whoever asked"):
+    with pytest.raises(RuleError, match="This request asks you"):
         withdraw_request(request=request, by=cast.colleague)
+    third = factories.make_member(cast.clinic, Role.CLINICIAN)
+    with pytest.raises(RuleError, match="Only whoever asked"):
+        withdraw_request(request=request, by=third)
     withdraw_request(request=request, by=cast.administrator)
     assert sees(cast.colleague, read)
     with pytest.raises(ConflictError, match="closed already"):
@@ -226,6 +229,23 @@ def test_a_request_is_withdrawn_once_by_who_made_it_or_the_administrator(
     for facts in ({"asked": cast.administrator}, {"withdrawn_at": timezone.now()}):
         with pytest.raises(InternalError, match="append_only"), transaction.atomic():
             type(request).objects.filter(pk=request.pk).update(**facts)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_no_administrator_lifts_their_own_blinding(
+    cast: Cast, read: Analysis, by_name: bool
+) -> None:
+    agree(read, cast.owner)
+    asked = cast.administrator if by_name else None
+    request = request_second_reading(analysis=read, by=cast.owner, asked=asked)
+    with pytest.raises(RuleError, match="This request asks you"):
+        withdraw_request(request=request, by=cast.administrator)
+    assert not sees(cast.administrator, read)
+    withdraw_request(request=request, by=cast.owner)
+    # What they asked the clinic themself asks others, and is theirs to withdraw.
+    save_reading(analysis=read, by=cast.administrator, diagnosis="nevus")
+    own = request_second_reading(analysis=read, by=cast.administrator, asked=None)
+    withdraw_request(request=own, by=cast.administrator)
 
 
 @pytest.mark.parametrize(
