@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -58,10 +58,14 @@ class SignInMiddleware(LoginRequiredMiddleware):
     back to the page that they sent it from, and is told that nothing was saved.
     """
 
-    def handle_no_permission(
+    def handle_no_permission(  # type: ignore[override] # Django passes on whatever it is
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
-    ) -> HttpResponseRedirect:
+    ) -> HttpResponse:
         """Answer a request that nobody signed in has made."""
+        if request.headers.get("HX-Request") == "true" and request.method == "GET":
+            # A part of a page that is still open: the sign-in page does not belong inside it, and
+            # what the page shows of patients is not to stay there.
+            return HttpResponse(status=204, headers={"HX-Refresh": "true"})
         if request.method in {"GET", "HEAD"}:
             return super().handle_no_permission(request, view_func)
         came_from = request.headers.get("Referer", "")

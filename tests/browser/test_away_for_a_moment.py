@@ -76,3 +76,25 @@ def test_an_upload_is_sent_again_and_a_waiting_page_asks_again(
             if "503" not in problem and not problem.startswith("console: htmx:")
         ]
         assert others == []
+
+
+def test_a_waiting_page_does_not_stay_open_after_the_sign_in_ended(
+    site: Installation, browser: Browser
+) -> None:
+    with visitor(browser, site) as window:
+        page = window.page
+        window.sign_in("clinician@demo.example")
+        window.go("/analyses/new/")
+        page.get_by_label("Name or record number").fill("DEMO-002")
+        page.get_by_role("link", name=re.compile("DEMO-002")).click()
+        page.get_by_text("Dermoscopy", exact=True).click()
+        picture = drawn_file("nevus", seed=7951, modality="dermoscopy")
+        page.locator("input[type=file]").first.set_input_files(picture)
+        with site.resting_workers():
+            page.get_by_role("button", name="Send", exact=True).click()
+            page.wait_for_url(re.compile(r"/analyses/[0-9a-f-]{36}/"))
+            page.context.clear_cookies()
+            # The page asks by itself, and is led away: nothing of the patient stays on it.
+            page.wait_for_url(re.compile(r"/accounts/login/\?next=/analyses/"))
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        expect(page.get_by_text("DEMO-002")).to_have_count(0)

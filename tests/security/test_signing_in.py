@@ -91,7 +91,9 @@ def test_what_a_page_asks_by_itself_is_no_use(
     for _ in range(4):
         clock(settings.SESSION_IDLE_SECONDS // 4)
         last = client.get(poll, headers={"hx-request": "true"})
-    assert last["Location"].startswith(LOGIN)
+    # The page is loaded anew, and led to the sign-in page: nothing is put into what it shows.
+    assert (last.status_code, last["HX-Refresh"], last.content) == (204, "true", b"")
+    assert client.get("/")["Location"].startswith(LOGIN)
 
 
 @pytest.mark.parametrize("name", ["import_detail", "rerun_detail"])
