@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,8 @@ def decide(
     if verdict == LABELS:
         return Decision(CANNOT_SAY, OUTSIDE_LABELS, LABELS_SENTENCE)
     if confidence < needed:
-        reason = UNSURE_SENTENCE.format(percent=round(confidence * 100), needed=round(needed * 100))
+        # Away from each other, so that the two never read alike.
+        has, wants = math.floor(round(confidence * 100, 6)), math.ceil(round(needed * 100, 6))
+        reason = UNSURE_SENTENCE.format(percent=has, needed=wants)
         return Decision(CANNOT_SAY, UNSURE, reason)
     return Decision(ANSWER)
