@@ -285,7 +285,10 @@ class Upload {
     this.showErrors(errors);
   }
 
-  finish(batch) {
+  finish(sent) {
+    // What was taken out of the list meanwhile is no failure.
+    const batch = sent.filter((row) => this.rows.includes(row));
+    if (batch.length === 0) return;
     const accepted = batch.filter((row) => ACCEPTED.has(row.state));
     if (batch.length === 1 && accepted.length === 1 && this.rows.length === 1) {
       const [only] = accepted;
