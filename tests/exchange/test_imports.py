@@ -257,7 +257,9 @@ def test_the_pages_of_an_import(cast: Cast) -> None:
     assert response.status_code == 302
     assert response["Location"] == run.get_absolute_url()
     page = client.get(run.get_absolute_url()).content.decode()
-    assert 'hx-trigger="load delay:2s"' in page
+    # It asks by itself, and once more after a failure (static/js/unanswered.js).
+    assert 'hx-trigger="load delay:2s, again"' in page
+    assert "data-poll" in page
     part = client.get(run.get_absolute_url(), headers={"HX-Request": "true"})
     assert b"<html" not in part.content
     assert "HX-Refresh" not in part.headers
