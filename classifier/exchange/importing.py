@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from django.conf import settings
 from django.core.files.base import File
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Count, F
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -83,6 +83,7 @@ def start(*, run: ImportRun, by: User) -> None:
         )
         if not moved:
             raise RuleError(_("This import is not waiting for your word. Look at it again."))
+        run.rows.filter(state=RowState.READY, tries__gt=0).update(tries=0)
         audit.record(action="import.started", actor=by, clinic_id=run.clinic_id, subject=run)
 
 
@@ -197,18 +198,35 @@ def _work(run: ImportRun, source: Source, deadline: float) -> bool:
         key = _next_row(run)
         if key is None:
             return _end_stage(run)
-        # Counted outside the line's own transaction: what kills the worker is counted too.
-        ImportRow.objects.filter(pk=key).update(tries=F("tries") + 1)
-        with transaction.atomic():
-            row = (
-                ImportRow.objects.select_for_update(skip_locked=True)
-                .filter(pk=key, state=_BEFORE[ImportState(run.state)])
-                .first()
-            )
-            if row is not None:
-                _do(run, row, source)
-                row.save()
+        try:
+            done = _work_through(run, key, source)
+        except OperationalError:
+            # The database was away, or wants it done again: not the line's fault.
+            _give_back(key)
+            raise
+        if not done:
+            _give_back(key)
     return False
+
+
+def _work_through(run: ImportRun, key: int, source: Source) -> bool:
+    """Work one line through; return whether it was not another worker's by now."""
+    with transaction.atomic():
+        row = (
+            ImportRow.objects.select_for_update(skip_locked=True)
+            .filter(pk=key, state=_BEFORE[ImportState(run.state)])
+            .first()
+        )
+        if row is None:
+            return False
+        _do(run, row, source)
+        row.save()
+        return True
+
+
+def _give_back(key: int) -> None:
+    """Take a try back that was none: only what kills its worker is to be given up."""
+    ImportRow.objects.filter(pk=key, tries__gt=0).update(tries=F("tries") - 1)
 
 
 def _next_row(run: ImportRun) -> int | None:
@@ -216,7 +234,11 @@ def _next_row(run: ImportRun) -> int | None:
         waiting = run.rows.select_for_update(skip_locked=True).filter(
             state=_BEFORE[ImportState(run.state)]
         )
-        return waiting.order_by("line").values_list("pk", flat=True).first()
+        key = waiting.order_by("line").values_list("pk", flat=True).first()
+        # Counted outside the transaction of the work: what kills the worker is counted too.
+        if key is not None:
+            ImportRow.objects.filter(pk=key).update(tries=F("tries") + 1)
+        return key
 
 
 def _do(run: ImportRun, row: ImportRow, source: Source) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.urls import reverse
 
 from classifier.choices import ImportState, Role, RowState
@@ -323,6 +323,31 @@ def test_an_erased_patient_is_in_no_import_and_old_ones_are_forgotten(
     settings.IMPORT_KEEP_DAYS = 0
     assert forget_old() == 1
     assert not ImportRun.objects.exists()
+
+
+def test_what_is_no_fault_of_a_line_is_no_try(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = sent(cast, packed(HEAD + "N-1,Ada,,,,,clinical,a.jpg\n", {"a.jpg": picture_bytes(1)}))
+    with monkeypatch.context() as away:
+
+        def gone(*_arguments: Any) -> None:
+            raise OperationalError
+
+        away.setattr(importing, "_look", gone)
+        for _ in range(5):
+            with pytest.raises(OperationalError):
+                go_on(run, seconds=30)
+    with monkeypatch.context() as taken:
+        # Another worker is always a moment faster.
+        turns = iter([False] * 5)
+        work = importing._work_through
+        taken.setattr(
+            importing, "_work_through", lambda *given: next(turns, None) is None and work(*given)
+        )
+        assert through(run) == {RowState.READY: 1}
+    start(run=run, by=cast.administrator)
+    run.refresh_from_db()
+    assert run.rows.get().tries == 0
+    assert through(run) == {RowState.DONE: 1}
 
 
 def test_what_breaks_every_worker_is_given_up_in_the_end(
