@@ -8,7 +8,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from classifier.exchange.importing import forget_old, go_on
+from classifier.exchange.import_work import go_on
+from classifier.exchange.importing import forget_old
 from classifier.models import ImportRun
 
 logger = logging.getLogger(__name__)

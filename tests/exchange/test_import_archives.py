@@ -10,8 +10,9 @@ from django.db import connection
 from django.urls import reverse
 
 from classifier.choices import ImportEnd, ImportState, RowState
-from classifier.exchange import importing
-from classifier.exchange.importing import counts_of, go_on, start
+from classifier.exchange import import_work
+from classifier.exchange.import_work import go_on
+from classifier.exchange.importing import counts_of, start
 from classifier.models import AuditEvent, Erasure, Image, ImportRow, ImportRun, Patient
 from classifier.services import erasure
 from classifier.services.erasure import erase_patient
@@ -195,7 +196,7 @@ def test_an_erasure_and_a_worker_at_a_line_wait_for_each_other(
     through(run)
     start(run=run, by=cast.administrator)
     run.refresh_from_db()
-    at_it, take, faults = threading.Event(), importing._take, []
+    at_it, take, faults = threading.Event(), import_work._take, []
 
     def slowly(run: ImportRun, row: ImportRow, source: Source) -> None:
         at_it.set()
@@ -221,7 +222,7 @@ def test_an_erasure_and_a_worker_at_a_line_wait_for_each_other(
         finally:
             connection.close()
 
-    monkeypatch.setattr(importing, "_take", slowly)
+    monkeypatch.setattr(import_work, "_take", slowly)
     waiting = threading.Thread(target=erasing)
     worker = threading.Thread(target=work)
     for each in (waiting, worker):

@@ -16,8 +16,15 @@ from django.db import OperationalError, connection
 from django.urls import reverse
 
 from classifier.choices import ImportState, Role, RowState
-from classifier.exchange import importing
-from classifier.exchange.importing import counts_of, forget_old, go_on, send_archive, start
+from classifier.exchange import import_work
+from classifier.exchange.import_work import go_on
+from classifier.exchange.importing import (
+    check_again,
+    counts_of,
+    forget_old,
+    send_archive,
+    start,
+)
 from classifier.exchange.sources import FolderSource, ZipSource, rows_of
 from classifier.models import (
     Analysis,
@@ -149,12 +156,12 @@ def test_every_line_is_looked_through_first_and_has_its_own_answer(cast: Cast) -
 
     # The same archive is the same import; looked through again, it adds nothing.
     with pytest.raises(RuleError, match="archive of this import is gone"):
-        importing.check_again(run=run, by=cast.administrator)
+        check_again(run=run, by=cast.administrator)
     again = sent(cast, archive)
     assert (again.pk, again.state, ImportRun.objects.count()) == (run.pk, ImportState.CHECKING, 1)
     assert again.archive.storage.exists(again.archive.name or "")
     assert through(again) == {RowState.DONE: 3, RowState.REFUSED: len(lines) - 3}
-    importing.check_again(run=again, by=cast.administrator)
+    check_again(run=again, by=cast.administrator)
     again.refresh_from_db()
     assert through(again) == {RowState.DONE: 3, RowState.REFUSED: len(lines) - 3}
     other = sent(cast, packed(table + "\n", files))
@@ -332,16 +339,16 @@ def test_what_is_no_fault_of_a_line_is_no_try(cast: Cast, monkeypatch: pytest.Mo
         def gone(*_arguments: Any) -> None:
             raise OperationalError
 
-        away.setattr(importing, "_look", gone)
+        away.setattr(import_work, "_look", gone)
         for _ in range(5):
             with pytest.raises(OperationalError):
                 go_on(run, seconds=30)
     with monkeypatch.context() as taken:
         # Another worker is always a moment faster.
         turns = iter([False] * 5)
-        work = importing._work_through
+        work = import_work._work_through
         taken.setattr(
-            importing, "_work_through", lambda *given: next(turns, None) is None and work(*given)
+            import_work, "_work_through", lambda *given: next(turns, None) is None and work(*given)
         )
         assert through(run) == {RowState.READY: 1}
     start(run=run, by=cast.administrator)
@@ -359,7 +366,7 @@ def test_what_breaks_every_worker_is_given_up_in_the_end(
     def broken(*_arguments: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(importing, "_look", broken)
+    monkeypatch.setattr(import_work, "_look", broken)
     for _ in range(3):
         with pytest.raises(MemoryError):
             go_on(run, seconds=30)

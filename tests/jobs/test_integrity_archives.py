@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
 from classifier.choices import ImportEnd, ImportState
-from classifier.exchange import importing
+from classifier.exchange import import_work
 from classifier.exchange.importing import start
 from classifier.models import AuditEvent, Image, ImportRun, IntegrityRun
 from classifier.services.integrity_runs import go_on, open_run
@@ -129,7 +129,7 @@ def test_an_archive_that_cannot_be_read_now_is_tried_again_and_stops_no_other(
     def failing(run: ImportRun, **options: Any) -> bool:
         if run == broken:
             raise OSError(5, "Input/output error")
-        return importing.go_on(run, **options)
+        return import_work.go_on(run, **options)
 
     monkeypatch.setattr(imports, "go_on", failing)
     monkeypatch.setattr(run_imports_task, "apply_async", lambda **_options: sent_on.append(1))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from classifier.choices import ImportState, RowState
-from classifier.exchange.importing import check_again, counts_of, go_on, open_source, start
+from classifier.exchange.import_work import go_on
+from classifier.exchange.importing import check_again, counts_of, open_source, start
 from classifier.exchange.sources import FolderSource, ZipSource
 from classifier.models import Clinic, User
 from classifier.services.errors import RuleError
