@@ -73,8 +73,9 @@ def decide(
     if verdict == LABELS:
         return Decision(CANNOT_SAY, OUTSIDE_LABELS, LABELS_SENTENCE)
     if confidence < needed:
-        # Away from each other, so that the two never read alike.
-        has, wants = math.floor(round(confidence * 100, 6)), math.ceil(round(needed * 100, 6))
+        # As the probability is shown, unless the two would read alike.
+        wants = math.ceil(round(needed * 100, 6))
+        has = min(round(confidence * 100), wants - 1)
         reason = UNSURE_SENTENCE.format(percent=has, needed=wants)
         return Decision(CANNOT_SAY, UNSURE, reason)
     return Decision(ANSWER)

@@ -300,12 +300,12 @@ def test_the_temperature_cools_or_warms_the_answer(made: Release) -> None:
 
 @pytest.mark.parametrize(
     ("needed", "said"),
-    [(0.4151, "41 % where 42 %"), (0.42, "41 % where 42 %"), (0.58, "41 % where 58 %")],
+    [(0.4171, "41 % where 42 %"), (0.42, "41 % where 42 %"), (0.58, "42 % where 58 %")],
 )
 def test_what_is_there_never_reads_like_what_is_needed(
     made: Release, needed: float, said: str
 ) -> None:
-    assert said in _judged(made, {"acne": 0.415}, answer_threshold=needed).reason
+    assert said in _judged(made, {"acne": 0.417}, answer_threshold=needed).reason
 
 
 @pytest.mark.parametrize(
