@@ -14,6 +14,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from classifier.intake import accept, turnstile
+from classifier.intake.decoders import end_decoders
 from classifier.intake.turnstile import LARGE_PIXELS, one_large_at_a_time
 from tests.intake.memory import decoders_peak_mebibytes, forget_decoders_peak
 from tests.intake.samples import blank, encoded, sound
@@ -121,6 +122,8 @@ def test_a_large_picture_is_held_twice_at_most(mode: str) -> None:
     """Pillow takes four bytes a pixel; two copies and the stored ones' buffers are the bound."""
     megapixels = 24
     data = encoded(blank((6_000, 4_000), mode), "PNG", compress_level=1)
+    # What one of them kept of earlier pictures would be taken off this one's.
+    end_decoders()
     accept(SimpleUploadedFile("small.png", sound("PNG")))
     forget_decoders_peak()
     held = decoders_peak_mebibytes()
