@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from django.db import OperationalError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -21,6 +21,7 @@ from classifier.exchange.identity import check_identity
 from classifier.exchange.importing import counts_of
 from classifier.exchange.rows import as_upload, wanted
 from classifier.exchange.sources import ZipSource
+from classifier.intake.decoders import DecoderError
 from classifier.models import Image, ImportRow, ImportRun, Patient
 from classifier.services import audit
 from classifier.services.errors import RuleError
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 # Of an image's line that broke its worker so often, no further try is made.
 _MOST_TRIES = 3
+# The database away or wanting it done again, a full disk, no object store, no decoding process.
+_NO_FAULT_OF_THE_LINE = (OperationalError, InterfaceError, OSError, DecoderError)
 _BEFORE = {ImportState.CHECKING: RowState.NEW, ImportState.RUNNING: RowState.READY}
 _AFTER = {
     ImportState.CHECKING: ImportState.CHECKED,
@@ -96,8 +99,7 @@ def _work(run: ImportRun, source: Source, deadline: float) -> bool:
             return _end_stage(run)
         try:
             done = _work_through(run, key, source)
-        except OperationalError:
-            # The database was away, or wants it done again: not the line's fault.
+        except _NO_FAULT_OF_THE_LINE:
             _give_back(key)
             raise
         if not done:

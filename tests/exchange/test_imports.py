@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import stat
 import threading
@@ -26,6 +27,7 @@ from classifier.exchange.importing import (
     start,
 )
 from classifier.exchange.sources import FolderSource, ZipSource, rows_of
+from classifier.intake.decoders import DecoderError
 from classifier.models import (
     Analysis,
     AuditEvent,
@@ -332,16 +334,21 @@ def test_an_erased_patient_is_in_no_import_and_old_ones_are_forgotten(
     assert not ImportRun.objects.exists()
 
 
-def test_what_is_no_fault_of_a_line_is_no_try(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault", [OperationalError(), OSError(errno.ENOSPC, "full"), DecoderError("does not start")]
+)
+def test_what_is_no_fault_of_a_line_is_no_try(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
     run = sent(cast, packed(HEAD + "N-1,Ada,,,,,clinical,a.jpg\n", {"a.jpg": picture_bytes(1)}))
     with monkeypatch.context() as away:
 
         def gone(*_arguments: Any) -> None:
-            raise OperationalError
+            raise fault
 
         away.setattr(import_work, "_look", gone)
         for _ in range(5):
-            with pytest.raises(OperationalError):
+            with pytest.raises(type(fault)):
                 go_on(run, seconds=30)
     with monkeypatch.context() as taken:
         # Another worker is always a moment faster.
