@@ -13,7 +13,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import redirect, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -23,6 +23,8 @@ from classifier.services.second_factor import lacks_second_factor
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _BEGAN, _SEEN, _FINE = "signed_in_at", "last_seen_at", "second_factor_seen_at"
+# Tells the sign-in page that something was sent in vain; ``templates/account/login.html`` reads it.
+UNSAVED = "unsaved"
 # So often, in seconds, a session is written and the second factor is looked for: a page with
 # thirty pictures costs neither thirty writes nor thirty questions.
 _NOTE_EVERY = 60
@@ -73,12 +75,9 @@ class SignInMiddleware(LoginRequiredMiddleware):
             came_from, {request.get_host()}, require_https=request.is_secure()
         )
         back = urlsplit(came_from)._replace(scheme="", netloc="").geturl() if ours else ""
-        messages.warning(
-            request, _("You were signed out in between, so nothing was saved. Sign in again.")
-        )
-        return redirect_to_login(
-            back or "/", self.get_login_url(view_func), self.get_redirect_field_name(view_func)
-        )
+        # Said by the address: a message would write a session for every stranger who posts.
+        page = f"{resolve_url(self.get_login_url(view_func))}?{UNSAVED}=1"
+        return redirect_to_login(back or "/", page, self.get_redirect_field_name(view_func))
 
 
 class SessionLimitsMiddleware:

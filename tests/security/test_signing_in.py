@@ -321,7 +321,10 @@ def test_what_is_sent_after_a_sign_in_ended_leads_back_to_where_it_was_sent_from
     answer = client.post(address, {"diagnosis": "nevus"}, headers={"Referer": came_from})
     assert answer.status_code == 302
     place, _mark, query = answer["Location"].partition("?")
-    assert (place, parse_qs(query)) == (reverse("account_login"), {"next": [back]})
+    expected = {"next": [back], "unsaved": ["1"]}
+    assert (place, parse_qs(query)) == (reverse("account_login"), expected)
+    # A stranger can send as much as they like: nothing is kept for it.
+    assert not Session.objects.exists()
     # The page that takes readings cannot be opened by a link; the sign-in page says what happened.
     assert "nothing was saved" in text_of(client.get(answer["Location"]))
     # A page that was only asked for is led back to as it is, without a word.
