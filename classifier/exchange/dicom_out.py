@@ -2,13 +2,15 @@
 
 The picture is the display copy, decoded once and written as plain RGB, so that a receiver sees the
 very pixels that were looked at; that it was a JPEG before is said. Identifiers are made of the
-rows' own, so that the same picture is the same object whenever it is sent.
+rows' own, so that the same picture is the same object whenever it is sent, unless its modality was
+corrected in between.
 """
 
 from __future__ import annotations
 
 import io
 import uuid
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,8 +58,8 @@ def image_object(*, clinic: Party, patient: PatientFacts, picture: PictureFacts)
     """Return a Dermoscopic Photography or VL Photographic Image object."""
     dermoscopic = picture.modality == Modality.DERMOSCOPY
     found = _common(clinic, patient, picture, DERMOSCOPIC if dermoscopic else PHOTOGRAPHIC)
-    found.SOPInstanceUID = uid_of(picture.key)
-    found.SeriesInstanceUID = uid_of(picture.key, "series")
+    found.SOPInstanceUID = _instance(picture)
+    found.SeriesInstanceUID = _series(picture)
     found.Modality = "DMS" if dermoscopic else "XC"
     found.SeriesNumber = found.InstanceNumber = 1
     # The camera is not known: nothing of the upload's own words is kept.
@@ -97,7 +99,9 @@ def report_object(report: Report) -> bytes:
     found.SeriesNumber = 2
     found.InstanceNumber = 1 + len(report.readings) + len(report.reviews)
     found.Manufacturer = ""
-    found.ContentDate, found.ContentTime = _day(report.changed_at), _time(report.changed_at)
+    # A time without an offset of its own is taken in the object's, whatever the season was then.
+    changed = report.changed_at.astimezone(_taken(report.picture).tzinfo)
+    found.ContentDate, found.ContentTime = _day(changed), _time(changed)
     found.ReferencedPerformedProcedureStepSequence = Sequence([])
     found.PerformedProcedureCodeSequence = Sequence([])
     found.CompletionFlag = "COMPLETE"
@@ -124,6 +128,18 @@ def uid_of(key: uuid.UUID, part: str = "") -> UID:
     return UID(f"2.25.{(uuid.uuid5(key, part) if part else key).int}")
 
 
+def _instance(picture: PictureFacts) -> UID:
+    """Return the picture's identifier: another one where its modality was corrected.
+
+    The modality decides the class, and no object changes its class, nor a series its modality.
+    """
+    return uid_of(picture.key, picture.modality)
+
+
+def _series(picture: PictureFacts) -> UID:
+    return uid_of(picture.key, f"series {picture.modality}")
+
+
 def _common(clinic: Party, patient: PatientFacts, picture: PictureFacts, kind: UID) -> Dataset:
     found = Dataset()
     found.SpecificCharacterSet = "ISO_IR 192"
@@ -132,7 +148,7 @@ def _common(clinic: Party, patient: PatientFacts, picture: PictureFacts, kind: U
     found.PatientID = _text(patient.number, _MOST_LONG)
     found.PatientBirthDate = f"{patient.born:%Y%m%d}" if patient.born else ""
     found.PatientSex = _SEXES.get(patient.sex, "")
-    taken = picture.taken_at or picture.uploaded_at
+    taken = _taken(picture)
     found.StudyInstanceUID = uid_of(picture.key, "study")
     found.StudyDate, found.StudyTime = _day(taken), _time(taken)
     found.TimezoneOffsetFromUTC = f"{taken:%z}"
@@ -140,6 +156,12 @@ def _common(clinic: Party, patient: PatientFacts, picture: PictureFacts, kind: U
     found.ReferringPhysicianName = ""
     found.InstitutionName = _text(clinic.name, _MOST_LONG)
     return found
+
+
+def _taken(picture: PictureFacts) -> datetime:
+    """Return when the picture was taken, as far as is known, in a zone of one offset."""
+    taken = picture.taken_at or picture.uploaded_at
+    return taken.astimezone(timezone(taken.utcoffset() or timedelta()))
 
 
 def _pixels(found: Dataset, picture: PictureFacts) -> None:
@@ -162,7 +184,7 @@ def _ratio(picture: PictureFacts) -> str:
 
 def _evidence(found: Dataset, report: Report) -> Dataset:
     series, study = Dataset(), Dataset()
-    series.SeriesInstanceUID = uid_of(report.picture.key, "series")
+    series.SeriesInstanceUID = _series(report.picture)
     series.ReferencedSOPSequence = Sequence([_reference(report.picture)])
     study.StudyInstanceUID = found.StudyInstanceUID
     study.ReferencedSeriesSequence = Sequence([series])
@@ -173,7 +195,7 @@ def _reference(picture: PictureFacts) -> Dataset:
     found = Dataset()
     dermoscopic = picture.modality == Modality.DERMOSCOPY
     found.ReferencedSOPClassUID = DERMOSCOPIC if dermoscopic else PHOTOGRAPHIC
-    found.ReferencedSOPInstanceUID = uid_of(picture.key)
+    found.ReferencedSOPInstanceUID = _instance(picture)
     return found
 
 

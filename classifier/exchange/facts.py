@@ -176,7 +176,12 @@ class OutcomeFacts:
 
 @dataclass(frozen=True)
 class Report:
-    """One analysis as other systems are told of it."""
+    """One analysis as other systems are told of it.
+
+    Attributes:
+        outcome: of the lesion, if there is one that counts.
+        outcome_changed_at: when one was recorded, corrected or withdrawn last; None: never.
+    """
 
     key: uuid.UUID
     clinic: Party
@@ -188,6 +193,7 @@ class Report:
     requested_at: datetime
     made_at: datetime
     outcome: OutcomeFacts | None = None
+    outcome_changed_at: datetime | None = None
 
     @property
     def signature(self) -> ReviewFacts | None:
@@ -199,7 +205,7 @@ class Report:
     def status(self) -> Status:
         """Preliminary until a clinician signed this answer; amended once anything followed that.
 
-        What follows is a verdict, a reading or an outcome.
+        What follows is a verdict, a reading, or a word on the outcome: withdrawing it, too.
         """
         if self.signature is None:
             return Status.PRELIMINARY
@@ -215,18 +221,18 @@ class Report:
         return last if last is not None and last is self.signature else None
 
     def _grew_since(self, signed: ReviewFacts) -> bool:
-        """Tell whether a reading or the outcome was written after a verdict."""
-        added = [each.at for each in self.readings]
-        if self.outcome:
-            added.append(self.outcome.at)
-        return any(at > signed.at for at in added)
+        """Tell whether a reading was added, or the outcome changed, after a verdict."""
+        return any(at > signed.at for at in self._added())
+
+    def _added(self) -> list[datetime]:
+        outcome = [self.outcome_changed_at] if self.outcome_changed_at else []
+        return [*(each.at for each in self.readings), *outcome]
 
     @property
     def changed_at(self) -> datetime:
         """When the last of what it says was written."""
-        read, reviewed = [each.at for each in self.readings], [each.at for each in self.reviews]
-        known = [self.outcome.at] if self.outcome else []
-        return max([self.answer.answered_at, *read, *reviewed, *known])
+        reviewed = [each.at for each in self.reviews]
+        return max([self.answer.answered_at, *self._added(), *reviewed])
 
     def status_words(self) -> str:
         """Return the status in a sentence."""
@@ -242,7 +248,7 @@ class Report:
             )
         if self._grew_since(signed):
             return (
-                _("Amended: signed by %(who)s on %(day)s; a reading or an outcome was added since.")
+                _("Amended: signed by %(who)s on %(day)s; readings or the outcome changed since.")
                 % words
             )
         return _("Amended: signed anew by %(who)s on %(day)s.") % words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from PIL import Image as Pillow
@@ -30,6 +31,7 @@ from mlcore.card import card_sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from classifier.models import Analysis, Image, Patient, Reading, Review, User
     from classifier.selectors.results import Answer
@@ -74,6 +76,7 @@ def report_of(analysis: Analysis, user: User) -> Report:
         requested_at=_local(analysis.created_at),
         made_at=_local(timezone.now()),
         outcome=_outcome(analysis.image) if page.outcome is not None else None,
+        outcome_changed_at=_outcome_changed_at(analysis.image),
     )
 
 
@@ -135,6 +138,14 @@ def _outcome(image: Image) -> OutcomeFacts | None:
         corrected=found.number > 1,
         at=_local(found.recorded_at),
     )
+
+
+def _outcome_changed_at(image: Image) -> datetime | None:
+    """Return when the last word on the lesion's outcome was written, taking it back included."""
+    if image.lesion is None:
+        return None
+    last = image.lesion.outcomes.aggregate(at=Max("recorded_at"))["at"]
+    return _local(last) if last else None
 
 
 def _answer(analysis: Analysis, answer: Answer) -> AnswerFacts:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import highdicom
@@ -12,6 +14,7 @@ import pydicom
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import timezone
 from highdicom._standard_utils import (
     check_required_attributes,
     get_iod_module_map,
@@ -29,11 +32,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from classifier.exchange.dicom_out import report_object
+from classifier.exchange.report import report_of
 from classifier.exchange.samples import write_samples
 from classifier.intake import Accepted, Refused, accept
 from classifier.intake.refusals import DICOM_REFUSALS
 from classifier.models import AuditEvent, Clinic, Image, Lesion, Patient
 from mlcore.imaging import encode_network_source, network_source
+from tests import factories
 from tests.exchange.objects import (
     MICROSCOPIC,
     PHOTOGRAPHIC,
@@ -237,8 +243,6 @@ def test_what_goes_out_keeps_the_standard_and_comes_in_again(cast: Cast) -> None
     )
     Patient.objects.filter(pk=cast.patient.pk).update(name="Zoë Łukasz ^ Ωmega")
     for modality, kind in (("dermoscopy", "DMS"), ("clinical", "XC")):
-        from tests import factories
-
         image = factories.make_image(
             cast.patient, cast.owner, modality=modality, lesion=lesion, picture=drawn()
         )
@@ -278,6 +282,40 @@ def test_what_goes_out_keeps_the_standard_and_comes_in_again(cast: Cast) -> None
         "action", flat=True
     )
     assert sorted(actions) == ["dicom_image.exported"] * 2 + ["dicom_report.exported"] * 2
+
+
+def test_an_object_keeps_its_class_when_the_modality_is_corrected(cast: Cast) -> None:
+    Clinic.objects.filter(pk=cast.clinic.pk).update(blinded_first=False)
+    image = factories.make_image(cast.patient, cast.owner, modality="clinical", picture=drawn())
+
+    def sent() -> tuple[str, str]:
+        analysis = answered(image, cast.owner, top="melanoma")
+        address = reverse("analysis_dicom_image", args=[analysis.pk])
+        found = pydicom.dcmread(io.BytesIO(cast.client_of(cast.owner).get(address).content))
+        return found.SOPInstanceUID, found.SeriesInstanceUID
+
+    before = sent()
+    Image.objects.filter(pk=image.pk).update(modality="dermoscopy")
+    image.refresh_from_db()
+    assert not set(sent()) & set(before)
+
+
+def test_a_report_tells_its_time_in_the_offset_that_it_names(cast: Cast) -> None:
+    Clinic.objects.filter(pk=cast.clinic.pk).update(blinded_first=False)
+    image = factories.make_image(cast.patient, cast.owner, modality="clinical", picture=drawn())
+    Image.objects.filter(pk=image.pk).update(taken_at=datetime(2026, 7, 1, 12, tzinfo=UTC))
+    image.refresh_from_db()
+    analysis = answered(image, cast.owner, top="melanoma")
+    winter = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    with timezone.override("Europe/Berlin"):
+        report = report_of(analysis, cast.owner)
+        answer = replace(report.answer, answered_at=timezone.localtime(winter))
+        found = report_object(replace(report, answer=answer))
+    told = pydicom.dcmread(io.BytesIO(found))
+    assert told.StudyTime == "140000"
+    assert told.TimezoneOffsetFromUTC == "+0200"
+    said = f"{told.ContentDate}{told.ContentTime}{told.TimezoneOffsetFromUTC}"
+    assert datetime.strptime(said, "%Y%m%d%H%M%S%z") == winter
 
 
 def test_the_answer_stays_inside_before_the_own_reading(cast: Cast) -> None:

@@ -17,7 +17,7 @@ from fhir.resources.R4B import get_fhir_model_class
 from classifier.choices import Decision, Modality, Verdict
 from classifier.models import Analysis, AuditEvent, Clinic, Patient
 from classifier.services.modalities import correct_modality
-from classifier.services.outcomes import record_outcome
+from classifier.services.outcomes import record_outcome, withdraw_outcome
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from tests import factories
@@ -145,7 +145,7 @@ def test_a_report_is_preliminary_then_final_then_amended(cast: Cast) -> None:
     assert "Amended: signed by owner@north.example" in text_of(pdf)
 
 
-@pytest.mark.parametrize("what", ["reading", "outcome"])
+@pytest.mark.parametrize("what", ["reading", "outcome", "withdrawal"])
 def test_what_is_added_after_the_signature_amends_the_report(cast: Cast, what: str) -> None:
     analysis = judged(cast)
 
@@ -154,14 +154,10 @@ def test_what_is_added_after_the_signature_amends_the_report(cast: Cast, what: s
         assert report["conclusionCode"][0]["text"] == "Melanoma"
         return report["status"], report["conclusion"]
 
-    read(analysis, cast.owner)
-    review(analysis, cast.owner, Verdict.AGREE)
-    assert told()[0] == "final"
-    if what == "reading":
-        read(analysis, cast.colleague)
-    else:
-        lesion = analysis.image.lesion
-        assert lesion is not None
+    lesion = analysis.image.lesion
+    assert lesion is not None
+
+    def record() -> None:
         record_outcome(
             lesion=lesion,
             by=cast.owner,
@@ -170,10 +166,22 @@ def test_what_is_added_after_the_signature_amends_the_report(cast: Cast, what: s
             found_on=timezone.localdate(),
             expected_number=0,
         )
+
+    if what == "withdrawal":
+        record()
+    read(analysis, cast.owner)
+    review(analysis, cast.owner, Verdict.AGREE)
+    assert told()[0] == "final"
+    if what == "reading":
+        read(analysis, cast.colleague)
+    elif what == "outcome":
+        record()
+    else:
+        withdraw_outcome(lesion=lesion, by=cast.owner, expected_number=1, reason="Another mole")
     status, words = told()
     assert status == "amended"
     assert f"Amended: signed by {cast.owner}" in words
-    assert "a reading or an outcome was added since" in words
+    assert "readings or the outcome changed since" in words
     # Whoever signs now has that before them.
     review(analysis, cast.administrator, Verdict.AGREE)
     status, words = told()
