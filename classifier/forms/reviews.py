@@ -110,6 +110,17 @@ class ReviewForm(forms.Form):
             _("Needed to overrule.") if answered else _("Needed unless you defer.")
         )
 
+    def clean(self) -> dict[str, Any]:
+        """Leave a reason out that the page hid again: it was written for another verdict.
+
+        A review is kept for ever, and its reason goes along with letters and reports.
+        """
+        cleaned: dict[str, Any] = super().clean() or {}
+        agreed = cleaned.get("verdict") == Verdict.AGREE and not self.must_say_why
+        if agreed or cleaned.get("verdict") == Verdict.DEFER:
+            cleaned["reason"] = ""
+        return cleaned
+
 
 class ReasonForm(forms.Form):
     """Why an analysis is tried again or cancelled."""

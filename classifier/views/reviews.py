@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 
 from classifier.forms.reviews import ReadingForm, ReviewForm
 from classifier.selectors.results import mark_of
+from classifier.services.disagreements import needs_reason
 from classifier.services.errors import ConflictError, RuleError
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
@@ -20,7 +21,9 @@ from classifier.views.analyses import all_of_page, detail_context
 if TYPE_CHECKING:
     import uuid
 
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, QueryDict
+
+    from classifier.models import Analysis
 
 _UNPROCESSABLE = 422
 _CONFLICT = 409
@@ -52,7 +55,7 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Append the person's verdict; a faster colleague's is shown first, and nothing is lost."""
     user = person(request)
     analysis = writable_or_403(all_of_page(), user, pk)
-    form = ReviewForm(request.POST, analysis=analysis)
+    form = _review_form(request.POST, analysis)
     status, faster = _UNPROCESSABLE, False
     if form.is_valid():
         try:
@@ -67,7 +70,7 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             again = request.POST.copy()
             again["expected_number"] = str(analysis.review_count)
             again["seen"] = mark_of(analysis, analysis.readings.count())
-            form = ReviewForm(again, analysis=analysis)
+            form = _review_form(again, analysis)
             if not faster:
                 form.add_error(None, _("The analysis has moved on meanwhile. Look again."))
         except RuleError as error:
@@ -84,3 +87,8 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     # Told once, above the record; the form itself is in order.
     context["conflict"] = faster
     return render(request, "analyses/detail.html", context, status=status)
+
+
+def _review_form(sent: QueryDict, analysis: Analysis) -> ReviewForm:
+    """Return what was sent as the form that the page shows: its reason may be asked of anybody."""
+    return ReviewForm(sent, analysis=analysis, must_say_why=needs_reason(analysis))

@@ -110,6 +110,15 @@ def test_to_defer_takes_nothing_and_stays_in_a_list_of_its_own(
     assert [row.analysis.pk for row in rows] == [analysis.pk]
 
 
+@pytest.mark.parametrize("verdict", ["agree", "defer"])
+def test_a_reason_that_the_page_hid_again_is_not_kept(
+    cast: Cast, analysis: Analysis, verdict: str
+) -> None:
+    send(cast, cast.owner, analysis, verdict=verdict, reason="It is a nevus", notes="Ask again")
+    review = analysis.reviews.get()
+    assert (review.verdict, review.reason, review.notes) == (verdict, "", "Ask again")
+
+
 @pytest.mark.parametrize("decision", [Decision.CANNOT_SAY, Decision.REJECTED])
 def test_where_the_network_gave_no_answer_to_agree_takes_a_diagnosis(
     cast: Cast, decision: str

@@ -84,6 +84,8 @@ def test_a_colleague_is_asked_reads_and_the_disagreement_is_settled(
     refused = post(cast, cast.colleague, "review_create", decided.pk, **verdict)
     assert refused.status_code == 422
     assert "The readers differ. Say why you decide so." in text_of(refused)
+    # The field for it is there, though the verdict is to agree.
+    assert "Why you decide so" in text_of(refused)
     post(cast, cast.colleague, "review_create", decided.pk, **verdict, reason="Streaks.")
     assert not Disagreement.objects.filter(settled_by__isnull=True).exists()
     assert "No disagreement is open" in text_of(colleague.get(LIST + "?tab=differ"))
