@@ -17,27 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlcore.labels import LABEL_SETS, LabelSet, label_set
+from mlcore.manifest import FORMAT_VERSION, fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 RELEASES = Path(__file__).parent / "releases"
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
 MOST_BYTES = 25_000_000
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-_REQUIRED = (
-    "format",
-    "label_set",
-    "version",
-    "labels",
-    "input_side",
-    "temperature",
-    "answer_threshold",
-    "triage_threshold",
-    "quality",
-    "files",
-)
 
 
 class ReleaseError(ValueError):
@@ -90,8 +78,20 @@ class Release:
         return self.folder / name
 
     def metrics(self) -> dict[str, Any]:
-        """Return the measured figures."""
-        facts: dict[str, Any] = json.loads(self.file("metrics.json").read_text(encoding="utf-8"))
+        """Return the measured figures.
+
+        Raises:
+            ReleaseError: there are none, or they are not readable.
+        """
+        path = self.file("metrics.json")
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            msg = f"{path} is not readable JSON; copy the whole release folder again."
+            raise ReleaseError(msg) from error
+        if not isinstance(facts, dict):
+            msg = f"{path} holds no figures; make the release again."
+            raise ReleaseError(msg)
         return facts
 
 
@@ -116,7 +116,9 @@ def load_release(folder: Path) -> Release:
     except ValueError as error:
         msg = f"{path} is not readable JSON; make the release again."
         raise ReleaseError(msg) from error
-    _check_manifest(manifest, path)
+    if fault := fault_in(manifest):
+        msg = f"{path} {fault}."
+        raise ReleaseError(msg)
     for name, facts in manifest["files"].items():
         file = folder / name
         if Path(name).name != name or not file.is_file():
@@ -126,28 +128,6 @@ def load_release(folder: Path) -> Release:
             msg = f"{file} was changed: its SHA-256 is not the manifest's. Restore the file."
             raise ReleaseError(msg)
     return Release(folder, manifest, sha256_of(path))
-
-
-def _check_manifest(manifest: Any, path: Path) -> None:
-    facts = manifest if isinstance(manifest, dict) else {}
-    missing = [key for key in _REQUIRED if key not in facts]
-    if missing:
-        msg = f"{path} lacks {', '.join(missing)}; make the release again."
-        raise ReleaseError(msg)
-    files = manifest["files"]
-    if not isinstance(files, dict) or not all(isinstance(f, dict) for f in files.values()):
-        msg = f"{path} does not name its files as it should; make the release again."
-        raise ReleaseError(msg)
-    if manifest["format"] != FORMAT_VERSION:
-        msg = f"{path} has format {manifest['format']}; this program reads {FORMAT_VERSION}."
-        raise ReleaseError(msg)
-    if manifest["label_set"] not in list(LABEL_SETS):
-        msg = f"{path} is for {manifest['label_set']!r}; there are {', '.join(LABEL_SETS)}."
-        raise ReleaseError(msg)
-    expected = list(label_set(manifest["label_set"]).keys)
-    if manifest["labels"] != expected:
-        msg = f"{path} lists other labels than {manifest['label_set']} has: {expected}."
-        raise ReleaseError(msg)
 
 
 def new_folder(releases: Path, key: str, version: str) -> Path:

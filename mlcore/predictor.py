@@ -149,11 +149,17 @@ class Predictor:
         Args:
             pictures: mode RGB, any size.
             qualities: what :func:`mlcore.quality.measure` says of them, where it was asked before.
+
+        Raises:
+            EngineError: the network gives what is no number, or lacks what its gate reads.
         """
         if not pictures:
             return []
         side = self.release.input_side
         outputs = self.engine.run(np.stack([to_array(picture, side) for picture in pictures]))
+        if not np.isfinite(outputs.logits).all():
+            msg = f"{self.release.folder} gave what is no number; restore its files."
+            raise EngineError(msg)
         chances = softmax(outputs.logits, self._temperature)
         margins = self._margins(outputs)
         known = qualities or [None] * len(pictures)

@@ -29,10 +29,11 @@ def register_release(*, folder: Path) -> tuple[ModelVersion, bool]:
         The version, and whether it is new.
 
     Raises:
-        ReleaseError: the folder does not match its manifest.
+        ReleaseError: the folder does not match its manifest, or no picture could be judged with it.
         RuleError: another release of this version is registered already.
     """
     release = load_release(folder)
+    _prove_usable(release)
     known = ModelVersion.objects.filter(artefact_sha256=release.artefact_sha256)
     if (version := known.first()) is not None:
         return version, False
@@ -193,6 +194,17 @@ def verified_release(version: ModelVersion) -> Release:
     return release
 
 
+def _prove_usable(release: Release) -> None:
+    """Refuse a release that no picture could be judged with.
+
+    Raises:
+        ReleaseError: its gate's file is damaged, or is for another program.
+    """
+    from mlcore.predictor import Predictor  # noqa: PLC0415 - only whoever registers needs it
+
+    Predictor(release)
+
+
 def measured_facts(*, version: ModelVersion) -> dict[str, Any]:
     """Return what was measured of a version: ``figures`` by split and the training's ``history``.
 
@@ -216,13 +228,13 @@ def measured_facts(*, version: ModelVersion) -> dict[str, Any]:
 
 
 def check_files(version: ModelVersion) -> None:
-    """Refuse a version whose files are not the registered ones.
+    """Refuse a version whose files are not the registered ones, or are for another program.
 
     Raises:
-        RuleError: they are missing or were changed.
+        RuleError: they are missing, were changed, or cannot be used.
     """
     try:
-        verified_release(version)
+        _prove_usable(verified_release(version))
     except ReleaseError as error:
         raise RuleError(
             _("The files of %(version)s cannot be used: %(why)s")

@@ -75,6 +75,16 @@ def test_a_release_is_registered_once(db: None, releases: Path) -> None:
     }
 
 
+def test_a_release_that_no_picture_could_be_judged_with_is_not_registered(
+    db: None, releases: Path, tiny_networks: Path
+) -> None:
+    checks = [{"name": "labels", "detector": "of another program", "threshold": 0.1}]
+    made = write_tiny_release(releases, tiny_networks, "isic9", "0.2.0", gate={"checks": checks})
+    with pytest.raises(ReleaseError, match=r"no gate\.npz in its manifest"):
+        register_release(folder=made.folder)
+    assert not ModelVersion.objects.filter(version="0.2.0").exists()
+
+
 def change(folder: Path) -> None:
     """Change one byte of a file."""
     path = folder / "model.tflite"

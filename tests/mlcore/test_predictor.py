@@ -174,6 +174,11 @@ def _judged(made: Release, chances: dict[str, float], picture: Any = GOOD, **fac
     return predictor.predict([picture])[0]
 
 
+def test_what_is_no_number_is_no_answer(made: Release) -> None:
+    with pytest.raises(EngineError, match="is no number"):
+        _judged(made, {"acne": float("nan")})
+
+
 def test_a_sure_answer_is_given(made: Release) -> None:
     result = _judged(made, {"acne": 0.9})
     assert (result.top, result.decision, result.reason_code, result.reason) == (

@@ -35,7 +35,7 @@ def _facts(key: str = "clinical5", version: str = "1.0.0", **changed: Any) -> di
         "temperature": 1.0,
         "answer_threshold": 0.5,
         "triage_threshold": 0.3,
-        "quality": {},
+        "quality": {"min_spread": 2, "min_luma": 40, "max_luma": 235, "min_sharpness": 0.2},
     } | changed
 
 
@@ -107,6 +107,51 @@ def test_a_manifest_that_is_not_ours_is_refused(
     _change(folder, **facts)
     with pytest.raises(ReleaseError, match=sentence):
         load_release(folder)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"version": 1}, "'1' of version"),
+        ({"input_side": "x"}, "'x' of input_side, where a whole number from 16 to 1024"),
+        ({"input_side": True}, "of input_side"),
+        ({"input_side": 176.0}, "of input_side"),
+        ({"input_side": 100_000}, "of input_side"),
+        ({"temperature": "abc"}, "'abc' of temperature, where a number above 0"),
+        ({"temperature": 0}, "of temperature"),
+        ({"temperature": float("nan")}, "of temperature"),
+        ({"answer_threshold": 1.2}, "of answer_threshold"),
+        ({"triage_threshold": None}, "of triage_threshold"),
+        ({"quality": []}, "of quality"),
+        ({"quality": {"min_spread": 2}}, "of quality"),
+        ({"quality": _facts()["quality"] | {"min_glare": 1}}, "no unknown name"),
+        ({"quality": _facts()["quality"] | {"min_luma": "40"}}, "of quality"),
+        ({"gate": {}}, "of gate, where a list of checks"),
+        ({"gate": {"checks": [{"name": "labels", "detector": "head"}]}}, "of gate"),
+        ({"offsets": [0.1]}, "of offsets, where one number a label"),
+        ({"melanoma_raised": "much"}, "of melanoma_raised"),
+        ({"recipe": "isic9_lite0"}, "of recipe"),
+    ],
+)
+def test_a_manifest_that_no_picture_could_be_judged_by_is_refused(
+    tmp_path: Path, facts: dict[str, Any], sentence: str
+) -> None:
+    folder = _write(tmp_path).folder
+    _change(folder, **facts)
+    with pytest.raises(ReleaseError, match=sentence) as refused:
+        load_release(folder)
+    assert str(folder / MANIFEST) in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["not json", "[]"])
+def test_figures_that_cannot_be_read_name_their_file(tmp_path: Path, text: str) -> None:
+    def fill(folder: Path) -> None:
+        _fill(folder)
+        (folder / "metrics.json").write_text(text)
+
+    made = write_release(tmp_path, _facts(), fill)
+    with pytest.raises(ReleaseError, match=r"metrics\.json (is not readable|holds no figures)"):
+        made.metrics()
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", "{}", '{"format": 1}'])
