@@ -16,10 +16,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from classifier import intake
-from classifier.choices import ImportEnd, ImportState, RowState
+from classifier.choices import BodySite, ImportEnd, ImportState, RowState
 from classifier.exchange.identity import check_identity
 from classifier.exchange.importing import counts_of
-from classifier.exchange.rows import as_upload, wanted
+from classifier.exchange.rows import as_upload, site_of, wanted
 from classifier.exchange.sources import ZipSource
 from classifier.intake.decoders import DecoderError
 from classifier.models import Image, ImportRow, ImportRun, Patient
@@ -27,9 +27,11 @@ from classifier.services import audit
 from classifier.services.errors import RuleError
 from classifier.services.images import add_images
 from classifier.services.import_archives import end, release
+from classifier.services.patients import lesion_meant
 
 if TYPE_CHECKING:
     from classifier.exchange.sources import Source
+    from classifier.services.patients import NewLesion, NewPatient
 
 logger = logging.getLogger(__name__)
 
@@ -176,8 +178,39 @@ def _look(run: ImportRun, row: ImportRow, source: Source) -> None:
         row.patient = who
         same = Image.objects.filter(patient=who, original_sha256=accepted.original_sha256)
         if same.exists():
+            # Nothing is recorded of it any more, its lesion neither.
             row.state, row.told = RowState.KNOWN, ""
             row.facts = {"file": asked.file}
+            return
+    if asked.lesion is not None:
+        _check_lesion(run, row, asked.lesion, of=who)
+
+
+def _check_lesion(
+    run: ImportRun, row: ImportRow, new: NewLesion, *, of: Patient | NewPatient
+) -> None:
+    """Check that the record and the other lines say the same site of a lesion.
+
+    Raises:
+        RuleError: they do not.
+    """
+    if isinstance(of, Patient):
+        lesion_meant(patient=of, new=new)
+    others = run.rows.filter(
+        state=RowState.READY,
+        facts__patient_number=row.facts.get("patient_number", ""),
+        facts__lesion=new.label,
+    )
+    other = others.exclude(pk=row.pk).order_by("line").first()
+    if other is None:
+        return
+    # The first of them will record it; those that follow say the same site or none. One that was
+    # refused before may stand above those that were found fit.
+    first, second = sorted((row, other), key=lambda each: each.line)
+    if site_of(second.facts) not in {BodySite.UNKNOWN, site_of(first.facts)}:
+        raise RuleError(
+            _("Line %(line)d says another site of this lesion, or none.") % {"line": other.line}
+        )
 
 
 def _take(run: ImportRun, row: ImportRow, source: Source) -> None:

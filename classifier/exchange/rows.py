@@ -69,6 +69,17 @@ def wanted(facts: dict[str, str], clinic: Clinic) -> Wanted:
     )
 
 
+def site_of(facts: dict[str, str]) -> str:
+    """Return the site that a line says of its lesion.
+
+    Raises:
+        RuleError: its code is unknown.
+    """
+    if facts.get("lesion_site"):
+        return _code(facts, "lesion_site", BodySite)
+    return BodySite.UNKNOWN.value
+
+
 def as_upload(data: bytes) -> Any:
     """Return bytes as the services take uploads; the name in the table goes no further."""
     return ContentFile(data, name="image")
@@ -107,9 +118,7 @@ def _patient(number: str, facts: dict[str, str], clinic: Clinic) -> Patient | Ne
 
 def _lesion(facts: dict[str, str]) -> NewLesion | None:
     label = _bounded(facts, "lesion", _MOST_LABEL)
-    site = BodySite.UNKNOWN.value
-    if facts.get("lesion_site"):
-        site = _code(facts, "lesion_site", BodySite)
+    site = site_of(facts)
     if not label and site == BodySite.UNKNOWN:
         return None
     return NewLesion(label=label or str(BodySite(site).label), body_site=site)

@@ -168,11 +168,20 @@ class UploadForm(forms.Form):
         return moment
 
     def clean(self) -> dict[str, Any]:
-        """Ask for the label of a lesion that is said to be new."""
+        """Ask for the label of a lesion that is said to be new, and for none beside another choice.
+
+        The page's script sends no label that is hidden; nobody's words are dropped otherwise.
+        """
         cleaned = super().clean() or {}
-        wants_new = cleaned.get("lesion") == self.NEW_LESION
-        if wants_new and not cleaned.get("lesion_label") and "lesion_label" not in self.errors:
+        if "lesion" not in self.fields or {"lesion", "lesion_label"} & self.errors.keys():
+            return cleaned
+        wants_new, label = cleaned["lesion"] == self.NEW_LESION, cleaned["lesion_label"]
+        if wants_new and not label:
             self.add_error("lesion_label", _("Give the new lesion a label."))
+        if label and not wants_new:
+            self.add_error(
+                "lesion_label", _("Choose “A new lesion…” for this label, or take the label away.")
+            )
         return cleaned
 
     def chosen_lesion(self) -> Lesion | NewLesion | None:

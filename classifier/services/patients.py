@@ -239,11 +239,10 @@ def lesion_once(*, patient: Patient, by: User, new: NewLesion) -> Lesion:
     """Return the patient's lesion of this label, recorded now if there was none.
 
     Raises:
-        FieldRuleError: see :func:`add_lesion`.
+        FieldRuleError: see :func:`add_lesion` and :func:`lesion_meant`.
         RuleError: see :func:`add_lesion`.
     """
-    same = Lesion.objects.filter(patient=patient, label=new.label.strip())
-    existing = same.first()
+    existing = lesion_meant(patient=patient, new=new)
     if existing is not None:
         return existing
     try:
@@ -256,10 +255,32 @@ def lesion_once(*, patient: Patient, by: User, new: NewLesion) -> Lesion:
         )
     except FieldRuleError:
         # Two files of one form may arrive at the same moment: the other request was faster.
-        existing = same.first()
+        existing = lesion_meant(patient=patient, new=new)
         if existing is None:
             raise
         return existing
+
+
+def lesion_meant(*, patient: Patient, new: NewLesion) -> Lesion | None:
+    """Return the patient's lesion of this label, if there is one.
+
+    A form is sent once for each of its files, and an import names a lesion in many lines: all mean
+    the same one. What is said of its site must agree, or a picture of one spot is filed under
+    another.
+
+    Raises:
+        FieldRuleError: it is recorded at another site than the new one.
+    """
+    existing = Lesion.objects.filter(patient=patient, label=new.label.strip()).first()
+    if existing is not None and new.body_site not in {BodySite.UNKNOWN, existing.body_site}:
+        raise FieldRuleError(
+            "label",
+            _(
+                "This patient already has a lesion of this label, recorded at another site or "
+                "without one. Choose that one, or give the new one another label."
+            ),
+        )
+    return existing
 
 
 def check_open(patient: Patient, by: User) -> None:

@@ -22,7 +22,7 @@ from classifier.selectors.patients import find_for_upload
 from classifier.services.errors import RuleError
 from classifier.services.image_bytes import VARIANTS, open_bytes
 from classifier.services.images import NOT_STORED, UploadOutcome, add_images
-from classifier.services.patients import check_open
+from classifier.services.patients import FieldRuleError, check_open
 from classifier.views.access import (
     person,
     require_writing_somewhere,
@@ -35,6 +35,7 @@ from classifier.wording import within
 if TYPE_CHECKING:
     import uuid
 
+    from django.forms import Form
     from django.http import HttpRequest
 
     from classifier.services.images import AddedImage, FileOutcome
@@ -92,7 +93,7 @@ def image_upload(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         try:
             outcome = add_images(patient=patient, by=user, **_upload_facts(form))
         except RuleError as error:
-            add_rule_error(form, error)
+            _tell(error, form, form)
         else:
             return _answer(request, outcome, form, {"patient": patient})
     return _form_page(request, form, {"patient": patient, "closed": _closed(patient, request)})
@@ -117,7 +118,7 @@ def analysis_new(request: HttpRequest) -> HttpResponse:
         try:
             outcome = add_images(patient=patient_form.new_patient(), by=user, **_upload_facts(form))
         except RuleError as error:
-            add_rule_error(patient_form, error)
+            _tell(error, form, patient_form)
         else:
             return _answer(request, outcome, form, context)
     return _form_page(request, form, context)
@@ -130,6 +131,14 @@ def _upload_facts(form: UploadForm) -> dict[str, Any]:
         "lesion": form.chosen_lesion(),
         "taken_at": form.cleaned_data["taken_at"],
     }
+
+
+def _tell(error: RuleError, form: UploadForm, otherwise: Form) -> None:
+    """Show a broken rule of a new lesion beside the upload's field, any other where it belongs."""
+    if isinstance(error, FieldRuleError) and error.field == "label":
+        form.add_error("lesion_label", str(error))
+    else:
+        add_rule_error(otherwise, error)
 
 
 def _closed(patient: Patient, request: HttpRequest) -> str:

@@ -23,7 +23,6 @@ from classifier.exchange.importing import (
     check_again,
     counts_of,
     forget_old,
-    send_archive,
     start,
 )
 from classifier.exchange.sources import FolderSource, ZipSource, rows_of
@@ -43,6 +42,7 @@ from classifier.services.erasure import erase_patient
 from classifier.services.errors import RuleError
 from classifier.tasks import run_imports_task
 from tests import factories
+from tests.exchange.imported import HEAD, packed, sent, through, told
 from tests.exchange.objects import made
 from tests.web.uploaded import picture_bytes
 
@@ -52,37 +52,6 @@ if TYPE_CHECKING:
     from django.conf import LazySettings
 
     from tests.conftest import Cast
-
-HEAD = "patient_number,name,birth_date,lesion,lesion_site,taken,modality,file\n"
-
-
-def packed(table: str | bytes, files: dict[str, bytes] | None = None, **extra: Any) -> io.BytesIO:
-    """Return an archive with a table and pictures."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("rows.csv", table)
-        for name, data in (files or {}).items():
-            archive.writestr(name, data)
-        for entry, data in extra.get("entries", []):
-            archive.writestr(entry, data)
-    buffer.seek(0)
-    return buffer
-
-
-def sent(cast: Cast, archive: io.BytesIO) -> ImportRun:
-    return send_archive(clinic=cast.clinic, by=cast.administrator, archive=archive)
-
-
-def through(run: ImportRun) -> dict[str, int]:
-    """Work a stage through and return the counts that are not nought."""
-    while not go_on(run, seconds=30):
-        pass
-    run.refresh_from_db()
-    return {state: count for state, count in counts_of(run).items() if count}
-
-
-def told(run: ImportRun) -> dict[int, str]:
-    return dict(run.rows.filter(state=RowState.REFUSED).values_list("line", "told"))
 
 
 def test_every_line_is_looked_through_first_and_has_its_own_answer(cast: Cast) -> None:

@@ -88,6 +88,7 @@ def test_good_files_are_kept_when_others_are_refused(cast: Cast) -> None:
         ("lesion", {"lesion": str(uuid.uuid4())}),
         ("lesion_label", {"lesion": "new", "lesion_label": " "}),
         ("lesion_label", {"lesion": "new", "lesion_label": "x" * 101}),
+        ("lesion_label", {"lesion": "", "lesion_label": "Mole"}),
         ("lesion_site", {"lesion": "new", "lesion_label": "Mole", "lesion_site": "moon"}),
         ("taken_at", {"taken_at": "last week"}),
         ("taken_at", {"taken_at": "2999-01-01T00:00"}),
@@ -118,6 +119,21 @@ def test_an_existing_a_new_and_no_lesion(cast: Cast) -> None:
     labels = Image.objects.order_by("created_at").values_list("lesion__label", flat=True)
     assert list(labels) == ["Left cheek", "Nose", None]
     assert Lesion.objects.get(label="Nose").body_site == "face"
+
+
+def test_a_new_lesion_of_a_label_that_there_is_at_another_site_is_refused(cast: Cast) -> None:
+    client = cast.client_of(cast.owner)
+    new = {"lesion": "new", "lesion_label": "Mole"}
+    send(client, cast.patient, photo(1), **new, lesion_site="back")
+    page = send(client, cast.patient, photo(2), **new, lesion_site="face")
+    assert page.status_code == 422
+    assert "recorded at another site" in str(page.context["form"].errors["lesion_label"])
+    assert Image.objects.count() == 1
+    # The next file of the same form means the same lesion, and so does who does not say the site.
+    send(client, cast.patient, photo(3), **new, lesion_site="back")
+    send(client, cast.patient, photo(4), **new)
+    assert list(Image.objects.values_list("lesion__body_site", flat=True)) == ["back"] * 3
+    assert Lesion.objects.count() == 1
 
 
 def test_when_it_was_taken_can_be_said(cast: Cast) -> None:

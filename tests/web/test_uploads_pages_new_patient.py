@@ -75,6 +75,15 @@ def test_a_refused_first_image_registers_nobody(cast: Cast, settings: LazySettin
     assert_nothing_stored(settings)
 
 
+def test_a_form_left_open_does_not_file_another_spot_under_its_first_lesion(cast: Cast) -> None:
+    client, key = cast.client_of(cast.owner), uuid.uuid4()
+    send_new(client, photo(1), key=key, lesion_label="Nose", lesion_site="face")
+    answer = send_new(client, photo(2), key=key, lesion_label="Nose", lesion_site="back", how=JSON)
+    assert answer.status_code == 422
+    assert list(json.loads(answer.content)["errors"]) == ["lesion_label"]
+    assert Image.objects.count() == 1
+
+
 def test_a_half_refused_form_goes_on_with_the_registered_patient(cast: Cast) -> None:
     page = send_new(cast.client_of(cast.owner), photo(), SimpleUploadedFile("scan.pdf", PDF))
     patient = Patient.objects.get(name="Nora New")
