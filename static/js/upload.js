@@ -3,8 +3,9 @@
 
    Parts are found by attributes: inputs of type file, [data-upload-drop], [data-upload-list],
    <template data-upload-row> with [data-upload-preview|name|progress|message|link|remove],
-   [data-upload-status] (read aloud), [data-upload-send], [data-upload-leave]. Sentences come from
-   data-word-… attributes of the form, limits from its data-max-bytes and data-max-files.
+   [data-upload-status] (read aloud), [data-upload-send], [data-upload-leave]. What a hidden part
+   marked [data-upload-if-shown] holds is not sent. Sentences come from data-word-… attributes of the
+   form, limits from its data-max-bytes and data-max-files.
 
    Answer of the form's address, asked with "Accept: application/json":
    {"files": [{"name", "status": "queued" | "known" | "refused" | "failed", "analysis_url", "message"}]}
@@ -62,11 +63,13 @@ class Upload {
     });
     this.listenToDrop();
     addEventListener("beforeunload", (event) => {
-      if (this.active) event.preventDefault();
+      if (this.active || this.waiting().length) event.preventDefault();
     });
     // Coming back by the browser's "back" shows the form empty, not half done.
     addEventListener("pageshow", (event) => {
-      if (event.persisted) location.reload();
+      if (!event.persisted) return;
+      this.rows = [];
+      location.reload();
     });
   }
 
@@ -96,7 +99,7 @@ class Upload {
     this.showErrors({});
     const most = Number(this.words.maxFiles) || Infinity;
     const largest = Number(this.words.maxBytes) || Infinity;
-    let waiting = this.rows.filter((row) => SENDABLE.has(row.state)).length;
+    let waiting = this.waiting().length;
     let tooMany = false;
     for (const file of files) {
       if (waiting >= most) {
@@ -161,9 +164,17 @@ class Upload {
     this.count();
   }
 
+  waiting() {
+    return this.rows.filter((row) => SENDABLE.has(row.state));
+  }
+
+  chosen() {
+    const count = this.waiting().length;
+    return this.word(count === 1 ? "File" : "Files", { count });
+  }
+
   count() {
-    const count = this.rows.filter((row) => SENDABLE.has(row.state)).length;
-    if (count) this.say(this.word(count === 1 ? "File" : "Files", { count }));
+    if (this.waiting().length) this.say(this.chosen());
   }
 
   show(row, state, message) {
@@ -190,7 +201,7 @@ class Upload {
   async send() {
     if (this.active) return;
     this.showErrors({});
-    const batch = this.rows.filter((row) => SENDABLE.has(row.state));
+    const batch = this.waiting();
     if (!batch.length) {
       this.showErrors({ [this.field]: [this.word("None")] });
       return;
@@ -198,9 +209,11 @@ class Upload {
     if (!this.form.reportValidity()) return;
     this.lock(true);
     this.stopped = false;
+    // What the form says now is meant for all of them, whatever is changed while they go out.
+    const fields = this.fields();
     const queue = [...batch];
     const lane = async () => {
-      while (queue.length && !this.stopped) await this.sendOne(queue.shift());
+      while (queue.length && !this.stopped) await this.sendOne(queue.shift(), fields);
     };
     await Promise.all(Array.from({ length: AT_ONCE }, lane));
     this.lock(false);
@@ -213,14 +226,24 @@ class Upload {
     if (this.button) this.button.disabled = busy;
   }
 
-  sendOne(row) {
+  fields() {
+    const fields = new FormData(this.form);
+    fields.delete(this.field);
+    for (const part of this.form.querySelectorAll("[data-upload-if-shown]")) {
+      if (getComputedStyle(part).display !== "none") continue;
+      for (const control of part.querySelectorAll("[name]")) fields.delete(control.name);
+    }
+    return [...fields];
+  }
+
+  sendOne(row, fields) {
     return new Promise((resolve) => {
       if (!this.rows.includes(row)) {
         resolve();
         return;
       }
-      const body = new FormData(this.form);
-      body.delete(this.field);
+      const body = new FormData();
+      for (const [name, value] of fields) body.append(name, value);
       body.append(this.field, row.file, row.file.name);
       const request = new XMLHttpRequest();
       row.request = request;
@@ -302,14 +325,16 @@ class Upload {
       return;
     }
     if (this.stopped) return;
-    if (accepted.length === batch.length) {
+    // Others may have been refused before, or chosen meanwhile.
+    const rest = this.rows.filter((row) => !ACCEPTED.has(row.state));
+    if (rest.length === 0) {
       this.say(this.word("Done"));
       this.form.querySelector("[data-upload-leave]")?.classList.add("button-primary");
     } else {
-      const values = { done: accepted.length, count: batch.length };
-      const wrong = batch.find((row) => !ACCEPTED.has(row.state));
-      const summary = this.word("Some", values);
-      this.say(`${summary} ${wrong.file.name}: ${wrong.part("message").textContent}`.trim());
+      const values = { done: this.rows.length - rest.length, count: this.rows.length };
+      const wrong = rest.find((row) => row.state !== "chosen");
+      const why = wrong ? `${wrong.file.name}: ${wrong.part("message").textContent}` : this.chosen();
+      this.say(`${this.word("Some", values)} ${why}`.trim());
     }
   }
 
