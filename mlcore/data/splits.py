@@ -33,7 +33,7 @@ PARTS = ("train", "validation", "calibration", "test")
 def with_groups(records: Sequence[Record], root: Path) -> list[Record]:
     """Return the records with groups by lesion id, file id, published groups and near-duplicates.
 
-    What the audit found beyond those is in ``same_lesion.csv``.
+    What the audit and the eye found beyond those is in ``same_lesion.csv``.
 
     Args:
         records: of all sets that will be used together, test splits included.
@@ -48,13 +48,17 @@ def with_groups(records: Sequence[Record], root: Path) -> list[Record]:
         if image in facts:
             groups.join([record.name, f"lesion:{facts[image].lesion}"])
     for image, other in same_lesions():
-        groups.join([f"id:{image}", f"id:{other}"])
+        groups.join([_named(image), _named(other)])
     for group in near_duplicate_groups(root):
         groups.join([f"isic9/{image}" for image in group])
     hashes = np.stack([difference_hash(read_picture(r.path)) for r in records])
     for i, j in near_pairs(hashes):
         groups.join([records[i].name, records[j].name])
     return [record.in_group(groups.find(record.name)) for record in records]
+
+
+def _named(picture: str) -> str:
+    return picture if "/" in picture else f"id:{picture}"
 
 
 def split_groups(records: Sequence[Record], *, seed: int) -> dict[str, list[Record]]:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from mlcore.data import splits
+from mlcore.data.curation import same_lesions
 from mlcore.data.hashing import difference_hash, near_pairs
 from mlcore.data.sets import Record, archive_id, ham_facts, read_picture
-from mlcore.data.splits import PARTS, digest_of, load_split, split_groups
+from mlcore.data.splits import PARTS, digest_of, load_records, load_split, split_groups
 from mlcore.labels import label_set
 from tests.mlcore.sets import REAL, make_folder_set, make_ham, make_published_groups, put
 
@@ -131,6 +133,25 @@ def test_published_groups_and_copies_named_alike_stay_together(tmp_path: Path) -
         assert len(_everywhere(parts, [f"isic9/{name}" for name in pair])) == 1
 
 
+def test_what_the_eye_found_stays_together_and_leaves_when_one_is_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder_set(tmp_path, "clinical5", train=8, test=2)
+    names = sorted(
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("clinical5/*/*/*.jpg")
+    )
+    trained = [name for name in names if "/train/acne/" in name][:3]
+    leak = next(name for name in names if "/train/vitiligo/" in name)
+    tested = next(name for name in names if "/test/vitiligo/" in name)
+    pairs = ((trained[0], trained[1]), (trained[2], trained[1]), (leak, tested))
+    monkeypatch.setattr(splits, "same_lesions", lambda: pairs)
+    for seed in range(4):
+        parts = load_split("clinical5", tmp_path, seed=seed)
+        _assert_whole(parts)
+        assert len(_everywhere(parts, trained)) == 1
+        assert (_part_of(parts, leak), _part_of(parts, tested)) == (None, "test")
+
+
 def test_the_digest_names_bytes_labels_and_names(tmp_path: Path) -> None:
     make_folder_set(tmp_path, "clinical5", train=2, test=1)
     records = [r for rs in load_split("clinical5", tmp_path, seed=1).values() for r in rs]
@@ -194,6 +215,17 @@ def test_no_look_alike_crosses_in_the_real_sets(key: str, request: pytest.Fixtur
     hashes = np.stack([difference_hash(read_picture(r.path)) for r in [*sampled, *held]])
     crossing = [(i, j) for i, j in near_pairs(hashes) if i < len(sampled) <= j]
     assert crossing == []
+
+
+@pytest.mark.data
+def test_pictures_of_one_patient_that_the_eye_found_are_there_and_share_a_group() -> None:
+    named = [pair for pair in same_lesions() if "/" in pair[0]]
+    assert len(named) > 50
+    if not (REAL / "clinical5").is_dir():
+        pytest.skip("no data set here")
+    groups = {r.name: r.group for r in load_records("clinical5", REAL)}
+    for one, other in named:
+        assert groups[one] == groups[other]
 
 
 @pytest.mark.data
