@@ -23,6 +23,7 @@ from mlcore.detectors import DETECTORS, Features, fit, score
 from mlcore.evaluate import softmax
 from mlcore.gating import (
     MOST_OWN,
+    OwnPart,
     Rules,
     features_of,
     measure_gates,
@@ -70,8 +71,12 @@ def run(*, quick: bool) -> str:
 @dataclass(frozen=True)
 class _Own:
     pictures: list[Picture]
+    groups: list[str]
     labels: NDArray[Any]
     features: Features
+
+    def as_part(self) -> OwnPart:
+        return OwnPart(self.pictures, self.groups)
 
 
 def _section(release: Release, root: Path, most: int) -> list[str]:
@@ -84,7 +89,8 @@ def _section(release: Release, root: Path, most: int) -> list[str]:
         chosen = spread_over(len(parts[name]), most)
         read = Pictures([parts[name][int(i)] for i in chosen], release.labels.keys)
         images = [Image.fromarray(array) for array in read.arrays]
-        own[name] = _Own(images, read.labels, features_of(network, images, side))
+        groups = [record.group for record in read.records]
+        own[name] = _Own(images, groups, read.labels, features_of(network, images, side))
     halves = load_outside(root, key)
     fitted = outsiders_of(network, key, side, halves[DEVELOPMENT])
     held = outsiders_of(network, key, side, halves[HELD_OUT])
@@ -99,7 +105,7 @@ def _section(release: Release, root: Path, most: int) -> list[str]:
     chances = softmax(calibration.features.logits, temperature)
     needed = choose_threshold(calibration.labels, chances, held=kept)["threshold"]
     rules = Rules(key, gate, QualityLimits(**release.manifest["quality"]), temperature, needed)
-    rows = measure_gates(network, side, rules, halves[HELD_OUT], {part: own[part].pictures})
+    rows = measure_gates(network, side, rules, halves[HELD_OUT], {part: own[part].as_part()})
     used = ", ".join(f"{check.name}: {check.detector}" for check in gate.checks)
     said = (
         f"Quality, gate ({used}) and confidence together, in per cent with 95 % intervals; "

@@ -16,7 +16,9 @@ from mlcore.data.outside import (
 from mlcore.decision import ANSWER, CANNOT_SAY, REJECTED, decide
 from mlcore.detectors import Features
 from mlcore.drawing import NOT_SKIN_KINDS, draw_not_skin
-from mlcore.evaluate import softmax, wilson
+from mlcore.evaluate import softmax
+from mlcore.figures.bootstrap import estimate
+from mlcore.figures.report import shares
 from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.outside import SHARES, Outsiders
@@ -60,6 +62,19 @@ class Rules:
     limits: QualityLimits
     temperature: float
     needed: float
+
+
+@dataclass(frozen=True)
+class OwnPart:
+    """Pictures of the label set's own.
+
+    Attributes:
+        pictures: as Pillow opens them.
+        groups: one group a picture; a lesion's pictures and near-duplicates share one.
+    """
+
+    pictures: Sequence[Picture]
+    groups: Sequence[str]
 
 
 def features_of(run: Run, pictures: Sequence[Picture], side: int) -> Features:
@@ -113,7 +128,7 @@ def measure_gates(
     side: int,
     rules: Rules,
     held_out: OutsidePictures,
-    own: Mapping[str, Sequence[Picture]],
+    own: Mapping[str, OwnPart],
 ) -> list[dict[str, Any]]:
     """Return what becomes of pictures of every kind, one row for each.
 
@@ -127,10 +142,10 @@ def measure_gates(
 
     Returns:
         Rows of ``set``, ``images`` and the shares ``rejected``, ``cannot_say`` and ``answered``,
-        each with ``value`` and ``interval`` (Wilson, 95 %).
+        each with ``value`` and ``interval``: 95 %, by bootstrap over the groups of the own
+        pictures; of pictures without groups, each stands for itself.
     """
-    sets = {f"own pictures, {name}": pictures for name, pictures in own.items()}
-    sets |= {
+    sets = {
         f"ordinary pictures, {_half(HELD_OUT)}": held_out.not_skin,
         f"other skin diseases, {_half(HELD_OUT)}": held_out.other_skin,
         f"the other modality, {_half(HELD_OUT)}": held_out.other_kind,
@@ -140,7 +155,14 @@ def measure_gates(
             label_set(rules.key).modality, seeds=_MEASURED_SEEDS[:1]
         ),
     }
-    return [_row(name, decisions(run, side, rules, pictures)) for name, pictures in sets.items()]
+    rows = [
+        _row(f"own pictures, {name}", decisions(run, side, rules, part.pictures), part.groups)
+        for name, part in own.items()
+    ]
+    for name, pictures in sets.items():
+        decided = decisions(run, side, rules, pictures)
+        rows.append(_row(name, decided, [str(index) for index in range(len(decided))]))
+    return rows
 
 
 def decisions(run: Run, side: int, rules: Rules, pictures: Sequence[Picture]) -> list[str]:
@@ -161,15 +183,14 @@ def decisions(run: Run, side: int, rules: Rules, pictures: Sequence[Picture]) ->
     ]
 
 
-def _row(name: str, decided: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"set": name, "images": len(decided)}
-    for written, kind in (("rejected", REJECTED), ("cannot_say", CANNOT_SAY), ("answered", ANSWER)):
-        count = decided.count(kind)
-        row[written] = {
-            "value": round(count / len(decided), 4),
-            "interval": [round(bound, 4) for bound in wilson(count, len(decided))],
-        }
-    return row
+def _row(name: str, decided: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
+    kinds = np.array(decided)
+    everything = np.ones(len(kinds), dtype=bool)
+    written = {"rejected": REJECTED, "cannot_say": CANNOT_SAY, "answered": ANSWER}
+    figures = estimate(
+        [shares({key: (kinds == kind, everything) for key, kind in written.items()})], groups
+    )
+    return {"set": name, "images": len(decided), **figures}
 
 
 def _half(name: str) -> str:

@@ -24,6 +24,7 @@ from mlcore.evaluate import evaluate, operating_point, softmax
 from mlcore.fitting import add_offsets, answers_of, fit_to_unseen, triage_of
 from mlcore.gating import (
     MOST_OWN,
+    OwnPart,
     Rules,
     features_of,
     gate_facts,
@@ -142,8 +143,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     triage = triage_of(bad, held_out, fitted, calibration.labels, chances["calibration"])
     metrics: dict[str, Any] = dict(cross_validation or {})
     for name in logits:
-        groups = [record.group for record in parts[name].records]
-        answers = (recipe.label_set, parts[name].labels, chances[name], groups)
+        answers = (recipe.label_set, parts[name].labels, chances[name], _groups(parts[name]))
         metrics[name] = evaluate(*answers)
         metrics[name]["operating_point"] = operating_point(
             *answers, answer=chosen["threshold"], triage=triage
@@ -157,7 +157,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
             recipe.side,
             Rules(recipe.label_set, gate, limits, temperature, chosen["threshold"]),
             outside[HELD_OUT],
-            {name: _images(parts[name]) for name in logits},
+            {name: OwnPart(_images(parts[name]), _groups(parts[name])) for name in logits},
         )
     manifest = {
         "label_set": recipe.label_set,
@@ -280,6 +280,10 @@ def _reference(
         | {CONFIDENCE: chances.max(axis=1), SUSPICION: chances[:, bad].sum(axis=1)}
         | {GATE_PREFIX + name: values for name, values in margins.items()}
     )
+
+
+def _groups(part: Pictures) -> list[str]:
+    return [record.group for record in part.records]
 
 
 def _images(part: Pictures) -> list[Picture]:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mlcore.bundle import ReleaseError
+from mlcore.data.outside import OutsidePictures
 from mlcore.detectors import DETECTORS, Examples, Features, fit, learns_from_outside, score
+from mlcore.gating import OwnPart, Rules, measure_gates
 from mlcore.outside import (
     CHECKS,
     GATE,
@@ -22,6 +25,7 @@ from mlcore.outside import (
     fit_gate,
     load_gate,
 )
+from mlcore.quality import QualityLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,3 +153,27 @@ def test_objects_are_never_unpickled(gate: Gate, tmp_path: Path) -> None:
     np.savez(tmp_path / GATE, **harmful)
     with pytest.raises(ReleaseError, match="is no gate of this release"):
         load_gate(tmp_path / GATE, gate.facts())
+
+
+def test_intervals_of_what_the_gates_do_count_groups_not_pictures() -> None:
+    pictures = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in [250] * 20 + [5] * 20]
+    limits = QualityLimits(min_spread=0, min_luma=0, max_luma=255, min_sharpness=0)
+
+    def run(squares: np.ndarray[Any, Any]) -> Features:
+        sure = np.where(squares.mean(axis=(1, 2, 3)) > 40, 9.0, 0.0)
+        logits = np.zeros((len(squares), 5))
+        logits[:, 0] = sure
+        return Features(logits, np.zeros((len(squares), 2)), np.zeros((len(squares), 2)))
+
+    def interval(groups: list[str]) -> list[float]:
+        rules = Rules("clinical5", None, limits, temperature=1.0, needed=0.5)
+        own = {"test": OwnPart(pictures, groups)}
+        rows = measure_gates(run, 8, rules, OutsidePictures(*[[pictures[0]]] * 3), own)
+        (row,) = [row for row in rows if row["set"] == "own pictures, test"]
+        assert (row["images"], row["answered"]["value"]) == (40, 0.5)
+        return row["answered"]["interval"]
+
+    # Of two lesions a resample often has one alone; of forty hardly ever less than a third.
+    assert interval(["bright"] * 20 + ["dark"] * 20) == [0.0, 1.0]
+    low, high = interval([str(number) for number in range(40)])
+    assert 0.3 < low < 0.5 < high < 0.7
