@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -159,16 +160,21 @@ def _day(said: str) -> date | None:
 def _moment(said: str) -> datetime | None:
     if not said:
         return None
-    try:
-        found = parse_datetime(said)
-    except ValueError:
-        found = None
+    now = timezone.now()
+    found, today = None, False
+    with contextlib.suppress(ValueError):
+        # First of all, because a day would be taken for its midnight: at noon it is the same day
+        # in most places.
+        day = parse_date(said)
+        found = datetime.combine(day, time(12)) if day else parse_datetime(said)
+        today = day == timezone.localdate()
     if found is None:
-        day = _day(said)
-        # At noon it is the same day in most places.
-        found = datetime.combine(day, time(12)) if day else None
-    if found is not None and timezone.is_naive(found):
+        raise RuleError(_("A date is not understood. Write it as 1980-12-31."))
+    if timezone.is_naive(found):
         found = timezone.make_aware(found)
-    if found is not None and not EARLIEST <= found <= timezone.now():
+    if today:
+        # Its noon may be still to come.
+        found = min(found, now)
+    if not EARLIEST <= found <= now:
         raise RuleError(_("The date in taken lies in the future, or before 1900."))
     return found

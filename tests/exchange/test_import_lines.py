@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
 
 from classifier.choices import RowState
 from classifier.exchange.importing import start
+from classifier.exchange.rows import wanted
 from classifier.models import Image, Lesion, Patient
+from classifier.services.errors import RuleError
 from tests.exchange.imported import HEAD, packed, sent, through, told
 from tests.web.uploaded import picture_bytes
 
 if TYPE_CHECKING:
     from tests.conftest import Cast
+
+LINE = {
+    "patient_number": "N-1",
+    "name": "Nora New",
+    "modality": "clinical",
+    "file": "one.jpg",
+}
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC", "America/Los_Angeles"])
+def test_a_day_is_the_same_day_elsewhere(cast: Cast, zone: str) -> None:
+    with timezone.override(zone):
+        asked = wanted(LINE | {"taken": "2024-05-01"}, cast.clinic)
+    assert asked.taken_at is not None
+    assert f"{asked.taken_at.astimezone(UTC):%Y-%m-%d}" == "2024-05-01"
+
+
+@pytest.mark.parametrize("hour", [1, 11, 13, 23])
+def test_today_is_no_day_of_the_future(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, hour: int
+) -> None:
+    now = datetime(2026, 11, 22, hour, tzinfo=UTC)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    today = wanted(LINE | {"taken": "2026-11-22"}, cast.clinic)
+    assert today.taken_at == min(now, now.replace(hour=12))
+    with pytest.raises(RuleError, match="in the future"):
+        wanted(LINE | {"taken": "2026-11-23"}, cast.clinic)
 
 
 def test_two_sites_of_one_lesion_are_told_before_anything_is_added(cast: Cast) -> None:
@@ -37,8 +70,8 @@ def test_two_sites_of_one_lesion_are_told_before_anything_is_added(cast: Cast) -
     fit = sum(not wanted for wanted in lines.values())
     assert through(run) == {RowState.READY: fit, RowState.REFUSED: len(lines) - fit}
     found = told(run)
-    for line, (text, wanted) in enumerate(lines.items(), start=2):
-        assert wanted in found.get(line, ""), text
+    for line, (text, sentence) in enumerate(lines.items(), start=2):
+        assert sentence in found.get(line, ""), text
     start(run=run, by=cast.administrator)
     run.refresh_from_db()
     assert through(run) == {RowState.DONE: fit, RowState.REFUSED: len(lines) - fit}
