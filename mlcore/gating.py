@@ -147,7 +147,8 @@ def measure_gates(
     """
     sets = {
         f"ordinary pictures, {_half(HELD_OUT)}": held_out.not_skin,
-        f"other skin diseases, {_half(HELD_OUT)}": held_out.other_skin,
+        # Of whatever modality the network is: dermoscopic ones are not at hand.
+        f"clinical photographs of other skin diseases, {_half(HELD_OUT)}": held_out.other_skin,
         f"the other modality, {_half(HELD_OUT)}": held_out.other_kind,
         "drawn pictures without skin": _drawn_not_skin(_MEASURED_SEEDS),
         "drawn skin of type I to VI, no lesion": drawn_plain_skin(seeds=_MEASURED_SEEDS),

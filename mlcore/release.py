@@ -16,6 +16,8 @@ import numpy as np
 from mlcore.bundle import ReleaseError, new_folder, sha256_of, write_release
 from mlcore.calibrate import MIN_COVERAGE, TARGET_RISK, choose_threshold, risk_coverage
 from mlcore.card import render_card
+from mlcore.conversion import convert, prove_parity
+from mlcore.data.curation import same_lesions
 from mlcore.data.outside import DEVELOPMENT, HELD_OUT
 from mlcore.data.splits import digest_of
 from mlcore.detectors import Features
@@ -32,7 +34,7 @@ from mlcore.gating import (
     outsiders_of,
     spread_over,
 )
-from mlcore.golden import TOLERANCE, same_ranking, write_golden
+from mlcore.golden import write_golden
 from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.networks.classifier import build_released, round_to_half
@@ -70,10 +72,6 @@ _DETAIL_OF_ANY_PICTURE = 0.3
 # Amelanotic and scaling lesions hardly stand out; plain skin is even to about a tenth.
 _CONTRAST_OF_ANY_LESION = 0.1
 _PARITY_PICTURES = 64
-
-
-class ParityError(RuntimeError):
-    """The serving file does not answer like the Keras network."""
 
 
 def make_release(  # noqa: PLR0913 - everything a release is made of
@@ -136,9 +134,8 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
     chances = {name: softmax(values, temperature) for name, values in logits.items()}
     limits = quality_limits(parts["train"])
     gate, margins = (None, {}) if outside is None else _gate(model, recipe, parts, outside)
-    chosen = choose_threshold(
-        calibration.labels, chances["calibration"], held=_held(margins, len(calibration))
-    )
+    held = _held(margins, len(calibration))
+    chosen = choose_threshold(calibration.labels, chances["calibration"], held=held)
     bad = np.array([label.malignant for label in labels.labels])
     triage = triage_of(bad, held_out, fitted, calibration.labels, chances["calibration"])
     metrics: dict[str, Any] = dict(cross_validation or {})
@@ -149,7 +146,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
             *answers, answer=chosen["threshold"], triage=triage
         )
     metrics["calibration"]["risk_coverage"] = risk_coverage(
-        calibration.labels, chances["calibration"]
+        calibration.labels, chances["calibration"], held=held
     )
     if gate is not None and outside is not None:
         metrics["outside"] = measure_gates(
@@ -184,6 +181,8 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
             name: {"images": len(part), "sha256": digest_of(part.records)}
             for name, part in parts.items()
         },
+        # Pairs of pictures of one patient that no table names and the parts keep together.
+        "same_patients": sum(one.startswith(recipe.label_set) for one, _ in same_lesions()),
         "test_looks": test_looks,
         "trained_with": _versions(),
         "made_at": datetime.now(UTC).date().isoformat(),
@@ -200,7 +199,7 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         _compress(folder / "model.keras")
         # The parity is that of the files as they are shipped, loaded as they will be.
         saved = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
-        (folder / "model.tflite").write_bytes(_convert(saved, folder))
+        (folder / "model.tflite").write_bytes(convert(saved, folder))
 
         def judge(pictures: Sequence[Picture]) -> NDArray[Any]:
             squares = np.stack([to_array(picture, recipe.side) for picture in pictures])
@@ -209,7 +208,9 @@ def make_release(  # noqa: PLR0913 - everything a release is made of
         golden = write_golden(folder, recipe.label_set, judge)
         shown = [to_array(picture, recipe.side) for picture in golden]
         shown += list(calibration.squares(recipe.side)[_spread(len(calibration))])
-        manifest["parity"] = _prove_parity(folder, saved, np.stack(shown))
+        manifest["parity"] = prove_parity(
+            folder / "model.tflite", saved, np.stack(shown), temperature
+        )
         drawn = render_plots(metrics, trained.history, labels=labels)
         for plot, svg in drawn.items():
             (folder / plot).write_text(svg, encoding="utf-8")
@@ -319,22 +320,6 @@ def quality_limits(training: Pictures) -> QualityLimits:
     )
 
 
-def _convert(model: keras.Model, folder: Path) -> bytes:
-    """Return the network as a LiteRT file with weights in half precision."""
-    import tensorflow as tf  # noqa: PLC0415 - only releases need it
-
-    saved = folder / ".saved"
-    model.export(saved, format="tf_saved_model", verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    converted: bytes = converter.convert()
-    for path in sorted(saved.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    saved.rmdir()
-    return converted
-
-
 def _compress(path: Path) -> None:
     """Write the ``.keras`` archive again, compressed: rounded weights shrink well."""
     with zipfile.ZipFile(path) as archive:
@@ -342,23 +327,6 @@ def _compress(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-
-
-def _prove_parity(folder: Path, model: keras.Model, squares: NDArray[np.uint8]) -> dict[str, float]:
-    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - a large library
-
-    runner = Interpreter(model_path=str(folder / "model.tflite")).get_signature_runner()
-    name = next(iter(runner.get_input_details()))
-    logits = [runner(**{name: square[None].astype(np.float32)})["logits"] for square in squares]
-    ours, theirs = softmax(np.concatenate(logits)), softmax(answers_of(model, squares))
-    worst = float(np.abs(ours - theirs).max())
-    if worst > TOLERANCE or not same_ranking(ours, theirs):
-        msg = (
-            f"LiteRT and Keras differ by {worst:.2e} (allowed {TOLERANCE}) or rank the labels "
-            "differently; nothing was released."
-        )
-        raise ParityError(msg)
-    return {"pictures": len(squares), "greatest_difference": worst}
 
 
 def _versions() -> dict[str, str]:

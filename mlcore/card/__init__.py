@@ -208,11 +208,16 @@ def _data(manifest: Mapping[str, Any], key: str) -> tuple[Block, ...]:
         blocks.append(Grid("Parts", ("part", "images", "SHA-256 of the list"), rows))
     blocks.append(
         Paragraph(
-            "No lesion and no near-duplicate stands in two parts. "
+            f"{_apart(manifest, key)} "
             f"{words.CHOSEN_ON[manifest.get('calibrated_on', 'calibration')]} {_looks(manifest)}"
         )
     )
     return tuple(blocks)
+
+
+def _apart(manifest: Mapping[str, Any], key: str) -> str:
+    pairs = manifest.get("same_patients")
+    return words.APART_BEFORE[key] if pairs is None else words.APART[key].format(pairs=pairs)
 
 
 def _place(part: str) -> int:

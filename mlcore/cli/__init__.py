@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _KNOWN as error:
         print(f"mlcore: {error}", file=sys.stderr)  # noqa: T201 - the command's own message
         return 2
+    except OSError as error:
+        # A folder that may not be read, a full disk: Python names the file and the fault.
+        print(f"mlcore: {_said(error)}", file=sys.stderr)  # noqa: T201 - the command's own message
+        return 2
     except ModuleNotFoundError as error:
         print(  # noqa: T201 - the command's own message
             f"mlcore: {error.name} is not installed; install requirements-train.txt "
@@ -56,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("mlcore: stopped; the same command goes on from here.", file=sys.stderr)  # noqa: T201
         return 130
     return status
+
+
+def _said(error: OSError) -> str:
+    if not error.filename:
+        return str(error)
+    return f"{error.filename}: {error.strerror}. Look at the file, its folder's rights, the disk."
 
 
 def _parser() -> argparse.ArgumentParser:

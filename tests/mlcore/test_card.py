@@ -150,6 +150,17 @@ def test_the_gates_are_told_of_where_there_are_any(table: dict[str, Any]) -> Non
     assert "gates that refuse" in gated
 
 
+def test_a_card_promises_no_more_of_its_parts_than_is_known() -> None:
+    before, now = render_card(MANIFEST, {}), render_card(MANIFEST | {"same_patients": 52}, {})
+    assert "All figures of this release are too good" in before
+    assert "All figures of this release are too good" not in now
+    assert "found by eye (52 pairs)" in now
+    dermoscopic = MANIFEST | {"label_set": "isic9", "network": "lite0"}
+    assert "do not say which images show one lesion" in render_card(dermoscopic, {})
+    for card in (before, now):
+        assert "No lesion and no" not in card
+
+
 def test_a_release_says_its_own_data_and_weak_spots(table: dict[str, Any]) -> None:
     own = {"data_note": "Drawn pictures.", "weak_spots": ["Drawings only."]}
     card = render_card(MANIFEST | own, _metrics(table))

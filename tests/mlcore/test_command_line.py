@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -326,6 +327,16 @@ def test_training_without_its_packages_says_what_to_install(
     status, _, errors = run(*arguments)
     assert status == 2
     assert "no_such_package is not installed; install requirements-train.txt" in errors
+
+
+def test_a_fault_of_the_disk_names_the_file(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_options: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "releases/isic9/card.md")
+
+    monkeypatch.setattr(cli.verify, "run", full)
+    status, _out, said = run("verify", "isic9")
+    assert status == 2
+    assert said.startswith("mlcore: releases/isic9/card.md: No space left on device.")
 
 
 def test_ctrl_c_says_that_nothing_is_lost(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_every_detector_has_its_row() -> None:
 
     labels = np.arange(60) % 3
     own = {
-        name: outside._Own([], labels, some(60, 0.0))
+        name: outside._Own([], [], labels, some(60, 0.0))
         for name in ("train", "calibration", "validation")
     }
     fitted, held = (

@@ -102,7 +102,7 @@ def test_serving_decides_as_was_measured(gated: Release) -> None:
     held = half(300)
     for name, pictures in (
         ("ordinary pictures, held out half", held.not_skin),
-        ("other skin diseases, held out half", held.other_skin),
+        ("clinical photographs of other skin diseases, held out half", held.other_skin),
         ("the other modality, held out half", held.other_kind),
     ):
         decided = [result.decision for result in predictor.predict(pictures)]

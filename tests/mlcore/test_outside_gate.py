@@ -168,10 +168,12 @@ def test_intervals_of_what_the_gates_do_count_groups_not_pictures() -> None:
     def interval(groups: list[str]) -> list[float]:
         rules = Rules("clinical5", None, limits, temperature=1.0, needed=0.5)
         own = {"test": OwnPart(pictures, groups)}
-        rows = measure_gates(run, 8, rules, OutsidePictures(*[[pictures[0]]] * 3), own)
+        rows = measure_gates(
+            run, 8, rules, OutsidePictures([pictures[0]], [pictures[0]], [pictures[0]]), own
+        )
         (row,) = [row for row in rows if row["set"] == "own pictures, test"]
         assert (row["images"], row["answered"]["value"]) == (40, 0.5)
-        return row["answered"]["interval"]
+        return list(row["answered"]["interval"])
 
     # Of two lesions a resample often has one alone; of forty hardly ever less than a third.
     assert interval(["bright"] * 20 + ["dark"] * 20) == [0.0, 1.0]

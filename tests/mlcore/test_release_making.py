@@ -173,20 +173,27 @@ def test_a_serving_file_that_disagrees_is_not_released(
 ) -> None:
     import keras
 
-    from mlcore import release
-    from mlcore.release import ParityError, _prove_parity
+    from mlcore import conversion
+    from mlcore.conversion import ParityError, prove_parity
 
+    file = made.file("model.tflite")
     model = keras.saving.load_model(made.file("model.keras"), compile=False, safe_mode=True)
     squares = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    assert _prove_parity(made.folder, model, squares)["greatest_difference"] < 1e-4
+    proved = prove_parity(file, model, squares, 1.0)
+    assert proved["greatest_difference"] < 1e-4
+    assert 0 < proved["greatest_difference_elsewhere"] < 1e-4
+    (weights,) = model.get_layer("evidence").get_weights()
+    model.get_layer("evidence").set_weights([weights * 1.01])
+    with pytest.raises(ParityError, match="differ in evidence by"):
+        prove_parity(file, model, squares, 1.0)
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([kernel, bias + np.linspace(0, 3, 5)])
     with pytest.raises(ParityError, match="nothing was released"):
-        _prove_parity(made.folder, model, squares)
-    monkeypatch.setattr(release, "TOLERANCE", 1.0)
+        prove_parity(file, model, squares, 1.0)
+    monkeypatch.setattr(conversion, "TOLERANCE", 1.0)
     model.get_layer("logits").set_weights([-kernel, bias])
     with pytest.raises(ParityError, match="rank the labels differently"):
-        _prove_parity(made.folder, model, squares)
+        prove_parity(file, model, squares, 1.0)
 
 
 def test_an_earlier_releases_network_is_released_anew(
