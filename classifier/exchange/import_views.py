@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from classifier.cells import harmless
 from classifier.choices import ImportState, RowState
 from classifier.exchange.importing import check_again, counts_of, discard, send_archive, start
 from classifier.exchange.sources import COLUMNS
@@ -21,7 +22,6 @@ from classifier.models import Clinic, ImportRow, ImportRun
 from classifier.services.errors import RuleError
 from classifier.tasks.imports import wake
 from classifier.views.access import person
-from classifier.views.lists import harmless
 
 if TYPE_CHECKING:
     import uuid

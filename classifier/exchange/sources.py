@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from classifier.cells import as_written
 from classifier.services.errors import RuleError
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def rows_of(table: bytes) -> list[dict[str, str]]:
     """Return the lines of a table as {column: text}; unknown columns are left out.
 
     Comma, semicolon and tab are taken for what parts the columns. UTF-8 and, with its mark, UTF-16
-    are read; any other encoding is refused, because a guess would spoil names.
+    are read; any other encoding is refused, because a guess would spoil names. A file of refused
+    lines may come back with the apostrophes that keep a spreadsheet from running it.
 
     Raises:
         RuleError: it cannot be read, a needed column is missing, or it is empty or too long.
@@ -203,7 +205,7 @@ def rows_of(table: bytes) -> list[dict[str, str]]:
         )
     return [
         {
-            name: cell.strip()[:_MOST_CELL]
+            name: as_written(cell.strip())[:_MOST_CELL]
             for name, cell in zip(head, line, strict=False)
             if name in COLUMNS
         }

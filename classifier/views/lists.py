@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from classifier.cells import harmless
 from classifier.choices import FilteredPage
 from classifier.forms.filters import HistoryFilterForm, WorklistFilterForm
 from classifier.selectors.lists import (
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-# A cell that begins with one of these is a formula to a spreadsheet.
-_FORMULA = tuple(
-    "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
-    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
-)
 # For a filter that is wrong: everything would pass for the answer to the one that was meant.
 _NOTHING = ListPage(rows=[], page=KeysetPage(rows=[], next="", previous=""))
 
@@ -124,8 +120,3 @@ def _csv_lines(user: Any, filters: dict[str, Any]) -> Iterator[str]:
             yield writer.writerow([f"Cut after {most} rows; narrow the filters for the rest."])
             return
         yield writer.writerow([harmless(cell) for cell in row])
-
-
-def harmless(cell: str) -> str:
-    """Return the cell as text: a spreadsheet must not run what a patient's name says."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

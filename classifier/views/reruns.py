@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from classifier.cells import harmless
 from classifier.choices import RerunState
 from classifier.forms.models import RerunForm
 from classifier.models import ModelVersion, RerunRun
@@ -32,7 +33,6 @@ from classifier.services.errors import RuleError
 from classifier.services.reruns import cancel_rerun, count_cases, may_compare, start_rerun
 from classifier.tasks.reruns import wake
 from classifier.views.access import confirmed_recently, person
-from classifier.views.lists import harmless
 
 if TYPE_CHECKING:
     import uuid

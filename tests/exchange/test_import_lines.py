@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from classifier.choices import RowState
@@ -45,6 +48,30 @@ def test_today_is_no_day_of_the_future(
     assert today.taken_at == min(now, now.replace(hour=12))
     with pytest.raises(RuleError, match="in the future"):
         wanted(LINE | {"taken": "2026-11-23"}, cast.clinic)
+
+
+def test_refused_lines_come_back_as_they_were(cast: Cast) -> None:
+    line = [
+        "-4711",
+        "=cmd()",
+        "",
+        "Mole; =1+1",
+        "",
+        "",
+        "xray",
+        "@one.jpg",
+    ]
+    table = io.StringIO()
+    csv.writer(table).writerow(line)
+    run = sent(cast, packed(HEAD + table.getvalue(), {"@one.jpg": picture_bytes(1)}))
+    through(run)
+    client = cast.client_of(cast.administrator)
+    fetched = client.get(reverse("import_refused", args=[run.pk])).content
+    assert b"'-4711" in fetched
+    again = sent(cast, packed(fetched, {"@one.jpg": picture_bytes(1)}))
+    assert again != run
+    facts = run.rows.get().facts
+    assert (again.rows.get().facts, facts["patient_number"]) == (facts, "-4711")
 
 
 def test_two_sites_of_one_lesion_are_told_before_anything_is_added(cast: Cast) -> None:

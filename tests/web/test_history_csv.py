@@ -156,9 +156,9 @@ def test_the_export_holds_what_the_filters_list(open_cast: Cast) -> None:
         "+",
         "-",
         "@",
-        "\t=",
-        "\r=",
-        "\n=",
+        "\t",
+        "\r",
+        "\n",
         "\uff1d",
         "\uff0b",
         "\uff0d",
@@ -167,14 +167,14 @@ def test_the_export_holds_what_the_filters_list(open_cast: Cast) -> None:
     ],
 )
 def test_a_spreadsheet_takes_every_cell_for_text(open_cast: Cast, start: str) -> None:
-    hostile = start + '1+1",=2;"x'
+    hostile = start + '1+1",=2;=3"x'
     patient = factories.make_patient(
-        open_cast.clinic, open_cast.owner, name=hostile, record_number=hostile[:60]
+        open_cast.clinic, open_cast.owner, name=hostile, record_number=hostile
     )
     add(open_cast, patient=patient)
     (row,) = export(open_cast)
-    assert row["patient"] == f"'{hostile}"
-    assert row["record number"] == f"'{hostile[:60]}"
+    text = "'" + hostile.replace(";=", ";'=")
+    assert (row["patient"], row["record number"]) == (text, text)
 
 
 def test_cells_with_separators_stay_one_cell(open_cast: Cast) -> None:

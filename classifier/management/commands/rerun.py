@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from classifier.cells import harmless
 from classifier.choices import RerunState
 from classifier.models import Clinic, LabelSet, ModelVersion, RerunRun
 from classifier.selectors.reruns import CSV_HEADER, csv_rows, totals_of, versions_before
 from classifier.services.errors import RuleError
 from classifier.services.rerun_work import go_on
 from classifier.services.reruns import count_cases, start_rerun
-from classifier.views.lists import harmless
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
