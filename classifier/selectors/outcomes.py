@@ -173,7 +173,8 @@ def scored_predictions(lesion: Lesion, outcome: Outcome, user: User) -> list[Sco
     )
     readings: dict[Any, list[ScoredReading]] = {}
     for row in blinded.select_related("reader").order_by("created_at", "id"):
-        said = LABELS[row.diagnosis].name if row.diagnosis in LABELS else row.diagnosis_text
+        label = LABELS.get(row.diagnosis)
+        said = label_name(label) if label is not None else row.diagnosis_text
         readings.setdefault(row.analysis_id, []).append(
             ScoredReading(str(row.reader), said, score(row.diagnosis, outcome))
         )

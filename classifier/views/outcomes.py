@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import uuid
 
     from django import forms
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, QueryDict
 
 _UNPROCESSABLE = 422
 _CONFLICT = 409
@@ -51,8 +51,10 @@ def outcome_record(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         try:
             record_outcome(lesion=lesion, by=user, **form.cleaned_data)
         except RuleError as error:
-            status = _CONFLICT if isinstance(error, ConflictError) else status
-            form = _asked_again(request, form, number, error)
+            if isinstance(error, ConflictError):
+                number = Outcome.objects.filter(lesion=lesion).count()
+                status, form = _CONFLICT, OutcomeForm(_asked_again(request, number), number=number)
+            add_rule_error(form, error)
         else:
             messages.success(request, _("The outcome is recorded."))
             return redirect("lesion_outcome", lesion.pk)
@@ -70,7 +72,13 @@ def outcome_withdraw(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         try:
             withdraw_outcome(lesion=lesion, by=user, **form.cleaned_data)
         except RuleError as error:
-            status = _CONFLICT if isinstance(error, ConflictError) else status
+            if not Outcome.objects.standing().filter(lesion=lesion).exists():
+                # The page has no form any more that could show what is wrong.
+                messages.error(request, str(error))
+                return redirect("lesion_outcome", lesion.pk)
+            if isinstance(error, ConflictError):
+                number = Outcome.objects.filter(lesion=lesion).count()
+                status, form = _CONFLICT, WithdrawalForm(_asked_again(request, number))
             add_rule_error(form, error)
         else:
             messages.success(request, _("The outcome is withdrawn. What was recorded stays."))
@@ -98,19 +106,11 @@ def _lesions() -> Any:
     return Lesion.objects.select_related("patient", "clinic").defer("patient__notes")
 
 
-def _asked_again(
-    request: HttpRequest, form: OutcomeForm, number: int, error: RuleError
-) -> OutcomeForm:
-    """Return the form with the person's words and what is wrong.
-
-    After a conflict it answers to what is now on record, and asks for the reason.
-    """
-    if isinstance(error, ConflictError):
-        again = request.POST.copy()
-        again["expected_number"] = str(number)
-        form = OutcomeForm(again, number=number)
-    add_rule_error(form, error)
-    return form
+def _asked_again(request: HttpRequest, number: int) -> QueryDict:
+    """Return the person's words, as an answer to what is on record after a conflict."""
+    again = request.POST.copy()
+    again["expected_number"] = str(number)
+    return again
 
 
 def _page(

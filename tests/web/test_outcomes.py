@@ -13,7 +13,7 @@ from django.core.files.base import ContentFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from classifier.choices import Decision
 from classifier.models import (
@@ -163,6 +163,9 @@ def test_every_prediction_is_scored_as_far_as_it_may_be_seen(cast: Cast, lesion:
     assert mine.score is not None
     assert mine.score.exact
     assert (words.diagnosis, words.score) == ("Burn", None)
+    with translation.override("de"):
+        german = scored_predictions(lesion, Outcome.objects.get(), cast.owner)[-1]
+    assert [row.diagnosis for row in german.readings] == ["Melanom", "Burn"]
 
 
 def many(cast: Cast, count: int, top: str, diagnosis: str, **extra: Any) -> list[Analysis]:
@@ -277,8 +280,13 @@ def test_the_pages_of_a_lesion(cast: Cast, lesion: Lesion) -> None:
     assert client.post(away, {"reason": " ", "expected_number": "1"}).status_code == 422
     late = client.post(away, {"reason": "Wrong mole.", "expected_number": "7"})
     assert late.status_code == 409
-    client.post(away, {"reason": "Wrong mole.", "expected_number": "1"})
+    # The form that comes back answers to what is on record now: sent again, it goes through.
+    again = {bound.name: bound.value() for bound in late.context["withdrawal"]}
+    assert again == {"reason": "Wrong mole.", "expected_number": "1"}
+    client.post(away, again)
     page = text_of(client.get(address))
+    # Pressed twice, the page says why nothing more was done.
+    assert "no outcome that could be" in text_of(client.post(away, again, follow=True))
     assert "Wrong mole." in page
     assert "What was recorded when" in page
     looker = text_of(cast.client_of(cast.read_only).get(address))
