@@ -7,6 +7,7 @@ goes through here; what programs read (the API, the CSV) keeps the English name 
 from __future__ import annotations
 
 import re
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext, pgettext
@@ -96,6 +97,7 @@ SENTENCES = frozenset(
         _("The worker did not answer in time; no attempt is left."),
     }
 )
+_NEARLY_TEN = 9.5
 _UNSURE = re.compile(
     re.escape(UNSURE_SENTENCE).replace(r"\{percent\}", "(\\d+)").replace(r"\{needed\}", "(\\d+)")
 )
@@ -144,9 +146,16 @@ def in_ten(confidence: float, name: str, manifest: Mapping[str, Any]) -> str:
     """
     if counts_labels_alike(manifest):
         return ""
+    share = confidence * 10
+    if share >= _NEARLY_TEN:
+        # "About 10 of ten" would promise what no network can.
+        words = gettext(
+            "Of ten images with such an answer in the calibration set, more than 9 were %(label)s."
+        )
+        return words % {"label": within(name)}
     return gettext(
         "Of ten images with such an answer in the calibration set, about %(count)d were %(label)s."
-    ) % {"count": round(confidence * 10), "label": within(name)}
+    ) % {"count": floor(share + 0.5), "label": within(name)}
 
 
 def term(words: str) -> str:

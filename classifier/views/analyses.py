@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -19,7 +20,7 @@ from classifier.selectors.maps import overlay_png
 from classifier.selectors.results import result_page, veil
 from classifier.selectors.second_readings import possible_readers, second_opinion
 from classifier.services.analyses import cancel_analysis, retry_analysis
-from classifier.services.errors import RuleError
+from classifier.services.errors import ConflictError, RuleError
 from classifier.services.modalities import correct_modality
 from classifier.services.results import record_answer_viewed, record_map_viewed
 from classifier.views.access import person, visible_or_404, writable_or_403
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+_UNPROCESSABLE = 422
+_CONFLICT = 409
 # htmx stops polling when it gets this status, and shows the answer it carries.
 STOP_POLLING = 286
 # Seconds between two questions: quick at first, because most answers take one.
@@ -60,8 +63,8 @@ def analysis_detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return render(request, "analyses/detail.html", detail_context(request, analysis))
 
 
-def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> dict[str, Any]:
-    """Return everything the result page shows; ``forms`` replace the fresh ones.
+def detail_context(request: HttpRequest, analysis: Analysis, **given: Any) -> dict[str, Any]:
+    """Return everything the result page shows; ``given`` forms replace the fresh ones.
 
     Where that is the answer, it is recorded that the person saw it: a page that comes back with
     what is wrong in a form shows it as well as a fresh one.
@@ -97,7 +100,7 @@ def detail_context(request: HttpRequest, analysis: Analysis, **forms: Any) -> di
         # Where in the navigation the page belongs.
         "nav_here": "worklist" if waits else "history",
     }
-    return told | _poll_facts(analysis, 0) | fresh | forms
+    return told | _poll_facts(analysis, 0) | fresh | given
 
 
 def _poll_facts(analysis: Analysis, poll: int) -> dict[str, Any]:
@@ -107,6 +110,28 @@ def _poll_facts(analysis: Analysis, poll: int) -> dict[str, Any]:
         "poll_after": _POLLS[min(poll, len(_POLLS) - 1)],
         "seen": f"{analysis.state}-{analysis.attempt}",
     }
+
+
+def not_saved(
+    request: HttpRequest, pk: uuid.UUID, form: forms.Form, error: RuleError
+) -> HttpResponse:
+    """Say why a form was not taken that the page does not show any more, and keep its words.
+
+    The analysis has moved on, so the page is made of the row as it is by now. What was typed stands
+    there to be copied; where nothing was, the page is opened anew.
+    """
+    analysis = writable_or_403(all_of_page(), person(request), pk)
+    messages.error(request, str(error))
+    words = [
+        (bound.label, str(bound.value()))
+        for bound in form.visible_fields()
+        if isinstance(bound.field, forms.CharField) and (bound.value() or "").strip()
+    ]
+    if not words:
+        return redirect(analysis)
+    context = detail_context(request, analysis, not_saved=words)
+    status = _CONFLICT if isinstance(error, ConflictError) else _UNPROCESSABLE
+    return render(request, "analyses/detail.html", context, status=status)
 
 
 @require_safe
@@ -176,12 +201,11 @@ def analysis_modality(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     form = ModalityForm(request.POST, image=analysis.image)
     if not form.is_valid():
         context = detail_context(request, analysis, modality_form=form)
-        return render(request, "analyses/detail.html", context, status=422)
+        return render(request, "analyses/detail.html", context, status=_UNPROCESSABLE)
     try:
         following = correct_modality(image=analysis.image, by=user, **form.cleaned_data)
     except RuleError as error:
-        messages.error(request, str(error))
-        return redirect(analysis)
+        return not_saved(request, pk, form, error)
     told = _("The modality is corrected to %(modality)s. This is the analysis made for it.")
     messages.success(request, told % {"modality": within(following.get_modality_display())})
     return redirect(following)
@@ -199,15 +223,13 @@ def _moved(
     )
     if hidden:
         # Whether it can be tried again would tell whether it was rejected.
-        messages.error(request, _("Save your own reading first."))
-        return redirect(analysis)
+        return not_saved(request, pk, form, RuleError(_("Save your own reading first.")))
     if not form.is_valid():
         context = detail_context(request, analysis, reason_form=form)
-        return render(request, "analyses/detail.html", context, status=422)
+        return render(request, "analyses/detail.html", context, status=_UNPROCESSABLE)
     try:
         service(analysis=analysis, by=user, reason=form.cleaned_data["reason"])
     except RuleError as error:
-        messages.error(request, str(error))
-    else:
-        messages.success(request, done)
+        return not_saved(request, pk, form, error)
+    messages.success(request, done)
     return redirect(analysis)

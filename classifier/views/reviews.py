@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from classifier.choices import State
 from classifier.forms.reviews import ReadingForm, ReviewForm
 from classifier.selectors.results import mark_of
 from classifier.services.disagreements import needs_reason
@@ -16,7 +17,7 @@ from classifier.services.errors import ConflictError, RuleError
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
 from classifier.views.access import person, writable_or_403
-from classifier.views.analyses import all_of_page, detail_context
+from classifier.views.analyses import all_of_page, detail_context, not_saved
 
 if TYPE_CHECKING:
     import uuid
@@ -38,10 +39,11 @@ def reading_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if form.is_valid():
         try:
             save_reading(analysis=analysis, by=user, **form.cleaned_data)
-        except ConflictError as error:
-            messages.warning(request, str(error))
-            return redirect(analysis)
         except RuleError as error:
+            finished = analysis.state in {State.SUCCEEDED, State.REJECTED}
+            if isinstance(error, ConflictError) or not finished:
+                # The page has no form for a reading that could show what is wrong.
+                return not_saved(request, pk, form, error)
             form.add_error(None, str(error))
         else:
             messages.success(request, _("Your reading is saved and locked."))
@@ -81,9 +83,9 @@ def review_create(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = detail_context(request, analysis, review_form=form)
     if not context["page"].can_review:
         # The page has no review form that could show what is wrong.
-        for sentence in form.non_field_errors() or [_("There is no answer to review yet.")]:
-            messages.error(request, str(sentence))
-        return redirect(analysis)
+        why = " ".join(map(str, form.non_field_errors())) or _("There is no answer to review yet.")
+        kind = ConflictError if status == _CONFLICT else RuleError
+        return not_saved(request, pk, form, kind(why))
     # Told once, above the record; the form itself is in order.
     context["conflict"] = faster
     return render(request, "analyses/detail.html", context, status=status)

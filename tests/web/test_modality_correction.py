@@ -154,8 +154,10 @@ def test_the_form_leads_to_the_new_analysis_and_a_reader_sees_none(cast: Cast) -
     assert answer.redirect_chain[-1][0] == new.get_absolute_url()
     assert "corrected to clinical photograph" in answer.content.decode()
     # The same form once more, from a page that is out of date.
-    answer = owner.post(address, said | {"reason": "Wrong button."}, follow=True)
+    answer = owner.post(address, said | {"reason": "Pressed the wrong one."})
+    assert answer.status_code == 409
     assert "meanwhile" in answer.content.decode()
+    assert "Pressed the wrong one." in answer.content.decode()
     assert Analysis.objects.count() == 2
 
 

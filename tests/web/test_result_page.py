@@ -13,9 +13,10 @@ from django.utils import timezone
 from PIL import Image as Pillow
 
 from classifier.choices import Decision, Modality, State
-from classifier.models import AuditEvent, ModelVersion
+from classifier.models import Analysis, AuditEvent, ModelVersion
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
+from classifier.wording import in_ten
 from mlcore.labels import label_set
 from tests import factories
 from tests.web import answered as make
@@ -24,7 +25,7 @@ from tests.web.answers import signed
 if TYPE_CHECKING:
     from django.test import Client
 
-    from classifier.models import Analysis, Image, User
+    from classifier.models import Image, User
     from tests.conftest import Cast
 
 
@@ -277,9 +278,21 @@ def test_a_reader_is_offered_nothing_to_send(open_cast: Cast, image: Image) -> N
             assert reverse(name, args=[analysis.pk]) not in page
 
 
+def test_never_all_of_ten_images() -> None:
+    for confidence, count in ((0.25, 3), (0.62, 6), (0.85, 9), (0.949, 9)):
+        assert f"set, about {count} were nevus." in in_ten(confidence, "Nevus", {})
+    for confidence in (0.95, 1.0):
+        assert "set, more than 9 were nevus." in in_ten(confidence, "Nevus", {})
+
+
 def test_a_cancelled_analysis_says_so(open_cast: Cast, client: Client, image: Image) -> None:
-    page = shown(client, make.cancelled(image, open_cast.owner))
+    analysis = make.cancelled(image, open_cast.owner)
+    assert "called off before it ran" in shown(client, analysis)
+    # A rejected or failed one that was asked for again has run already.
+    Analysis.objects.filter(pk=analysis.pk).update(attempt=3, attempts_forgiven=3)
+    page = shown(client, analysis)
     assert "called off" in page
+    assert "before it ran" not in page
 
 
 def test_try_again_needs_a_reason_and_queues(open_cast: Cast, client: Client, image: Image) -> None:
@@ -313,9 +326,11 @@ def test_what_cannot_be_moved_is_told_and_left_alone(
     open_cast: Cast, client: Client, image: Image, name: str
 ) -> None:
     analysis = make.answered(image, open_cast.owner)
-    page = client.post(reverse(name, args=[analysis.pk]), {"reason": "again"}, follow=True)
-    assert page.status_code == 200
+    page = client.post(reverse(name, args=[analysis.pk]), {"reason": "A <b>long</b> story"})
+    assert page.status_code == 422
     assert "Only a" in page.content.decode()
+    # The page has no form for it any more: the words stand there to be copied.
+    assert "A &lt;b&gt;long&lt;/b&gt; story" in page.content.decode()
     analysis.refresh_from_db()
     assert analysis.state == State.SUCCEEDED
 

@@ -208,13 +208,34 @@ def test_there_is_nothing_to_review_without_an_answer(cast: Cast, state: str) ->
         analysis = factories.make_analysis(image, cast.owner)
     else:
         analysis = getattr(make, state)(image, cast.owner)
-    page = cast.client_of(cast.owner).post(
-        reverse("review_create", args=[analysis.pk]),
-        {"verdict": "agree", "expected_number": "0"},
-        follow=True,
-    )
+    client, address = cast.client_of(cast.owner), reverse("review_create", args=[analysis.pk])
+    form = {"verdict": "agree", "expected_number": "0"}
+    page = client.post(address, form, follow=True)
     assert "There is no answer to review yet." in page.content.decode()
+    # What was written meanwhile stays, to be copied, and the page does not load itself anew.
+    page = client.post(address, form | {"notes": "Ask <b>pathology</b>\nagain"})
+    assert page.status_code == 422
+    assert "There is no answer to review yet." in page.content.decode()
+    assert "Ask &lt;b&gt;pathology&lt;/b&gt;<br>again" in page.content.decode()
+    assert "data-poll" not in page.content.decode()
     assert not Review.objects.exists()
+
+
+@pytest.mark.parametrize("already_read", [True, False])
+def test_a_reading_that_comes_too_late_keeps_its_words(cast: Cast, *, already_read: bool) -> None:
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    if already_read:
+        save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
+    else:
+        Analysis.objects.filter(pk=analysis.pk).update(state=State.QUEUED, finished_at=None)
+    page = cast.client_of(cast.owner).post(
+        reverse("reading_create", args=[analysis.pk]),
+        {"diagnosis": OTHER_DIAGNOSIS, "diagnosis_text": "Spitz nevus"},
+    )
+    assert page.status_code == (409 if already_read else 422)
+    sentence = "saved before and is locked" if already_read else "not finished yet"
+    assert sentence in page.content.decode()
+    assert "Spitz nevus" in page.content.decode()
 
 
 def test_an_answer_that_is_asked_for_anew_takes_no_review_meanwhile(cast: Cast) -> None:
