@@ -6,7 +6,6 @@ network stays; and a release outlives the machine that it was trained on.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import keras
@@ -45,6 +44,9 @@ def network_of(
     if Recipe.from_dict(manifest["recipe"]) != recipe or manifest["seed"] != seed:
         msg = f"{there} was trained by another recipe or seed; name those with --recipe and --seed."
         raise ReleaseError(msg)
+    if "offsets" not in manifest:
+        msg = f"{there} is too old: its network lacks what gates read; train the recipe again."
+        raise ReleaseError(msg)
     dealt = {name: digest_of(part.records) for name, part in parts.items()}
     if dealt != {name: facts["sha256"] for name, facts in manifest["data"].items()}:
         msg = f"{there} was trained on other pictures than are dealt today; train the recipe again."
@@ -53,5 +55,4 @@ def network_of(
     layer = model.get_layer("logits")
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, bias - np.asarray(manifest["offsets"], dtype=bias.dtype)])
-    known = json.loads(release.file("metrics.json").read_text(encoding="utf-8"))
-    return Trained(model, known["history"], manifest["best_epoch"], 0.0)
+    return Trained(model, release.metrics()["history"], manifest["best_epoch"], 0.0)

@@ -17,7 +17,7 @@ from mlcore.audit.pairs import NEAR_BITS, Pair, find_pairs
 from mlcore.audit.tables import Told, read_table
 from mlcore.data.curation import WRONG_COPY
 from mlcore.data.hashing import Groups
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -215,6 +215,8 @@ def _files(measured: Sequence[Measured], layout: Layout) -> list[Finding]:
         elif entry.suffix_of:
             says = f"{name} holds {entry.suffix_of}."
             found.append(Finding("suffix", (name,), says))
+        if entry.item.misspelt:
+            found.append(Finding("misspelt", (name,), f"{name} is no UTF-8 as the disk spells it."))
     found += [
         Finding("stray", (name,), f"{name} lies in no class folder.") for name in layout.stray
     ]

@@ -52,6 +52,13 @@ _KINDS = (
         "Copy the file again from where it came; drop it if there is no whole copy.",
     ),
     Kind(
+        "misspelt",
+        "Names that are no UTF-8",
+        FIX,
+        "Other programs, and tables beside the pictures, spell such a name otherwise.",
+        "Give the file or its folder another name, or unpack the archive with its own encoding.",
+    ),
+    Kind(
         "one_class",
         "Only one class",
         FIX,

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,8 @@ class Item:
 
     Attributes:
         path: the file.
-        name: its path inside the folder, with ``/``.
+        name: its path inside the folder, with ``/``; what is no UTF-8 in it is written as an
+            escape.
         split: name of the split's folder, or "".
         label: name of the class's folder, or "".
     """
@@ -61,6 +62,11 @@ class Item:
     name: str
     split: str
     label: str
+
+    @property
+    def misspelt(self) -> bool:
+        """Whether the path is no UTF-8, as archives that other systems packed leave them."""
+        return str(self.path) != spelt(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,11 @@ class Layout:
         """Return the splits, in the order of training, validation, test."""
         found = {split for split, _ in self.folders if split}
         return tuple(sorted(found, key=lambda split: (-worth(split), split)))
+
+
+def spelt(name: str) -> str:
+    """Return a file's name as text that can be written down."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def worth(split: str) -> int:
@@ -140,10 +151,10 @@ class _Found:
 
     def read(self, split: str, top: Path, *, labels: list[str], loose: bool) -> None:
         """Take the classes of one split; without any, its files when ``loose`` says so."""
-        self.pairs += [(split, label) for label in labels]
+        self.pairs += [(split, spelt(label)) for label in labels]
         for label in labels:
             for path in self._pictures(_walk(top / label)):
-                self.items.append(Item(path, self._name(path), split, label))
+                self.items.append(Item(path, self._name(path), split, spelt(label)))
         for path in self._pictures(_files(top)):
             if labels or not loose:
                 self.stray.append(self._name(path))
@@ -156,7 +167,7 @@ class _Found:
         return kept
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+        return spelt(path.relative_to(self.root).as_posix())
 
 
 def _is_beside(path: Path) -> bool:

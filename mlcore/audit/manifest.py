@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 from mlcore.audit.copies import repeated
 from mlcore.audit.layout import Item, Layout, worth
 from mlcore.audit.pairs import same_picture
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
+from mlcore.whole import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,15 +198,17 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
     Raises:
         DataError: the file cannot be written.
     """
+    stream = io.StringIO()
+    if path.suffix.lower() == ".json":
+        json.dump([asdict(row) for row in rows], stream, indent=1, ensure_ascii=False)
+        stream.write("\n")
+    else:
+        writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
     try:
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            if path.suffix.lower() == ".json":
-                json.dump([asdict(row) for row in rows], stream, indent=1, ensure_ascii=False)
-                stream.write("\n")
-            else:
-                writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(asdict(row) for row in rows)
+        # Training reads the committed one: half a manifest would put copies back without a word.
+        write_whole(path, stream.getvalue())
     except OSError as error:
         msg = f"The manifest {path} cannot be written: {error.strerror or error}."
         raise DataError(msg) from error

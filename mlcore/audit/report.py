@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mlcore.audit.findings import DECIDE, FIX, KINDS, Finding
 from mlcore.audit.manifest import ACTIONS, DROP, REVIEW
 from mlcore.audit.pairs import LIKENESS
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
+from mlcore.whole import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,7 +118,7 @@ def write_report(audit: Audit, path: Path, sheets: Mapping[str, Sequence[Path]])
     as_html = path.suffix.lower() in {".html", ".htm"}
     text = _html(blocks, audit.name) if as_html else _markdown(blocks)
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     except OSError as error:
         msg = f"The report {path} cannot be written: {error.strerror or error}."
         raise DataError(msg) from error

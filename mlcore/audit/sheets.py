@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mlcore.audit.measure import open_picture
 from mlcore.audit.report import by_kind
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 from mlcore.imaging import ImageError
 
 if TYPE_CHECKING:

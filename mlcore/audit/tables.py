@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlcore.bundle import ReleaseError
 from mlcore.cli import audit, crossvalidate, curate, evaluate, predict, release, train, verify
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 from mlcore.engines.base import EngineError
 from mlcore.golden import GoldenError
 from mlcore.labels import UnknownLabelSetError

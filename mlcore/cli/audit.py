@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlcore.audit.pairs import NEAR_BITS
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 from mlcore.labels import LABEL_SETS, label_set
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlcore.bundle import RELEASES, latest
 from mlcore.card import side_by_side
 from mlcore.cli.options import BATCH, DATA, LOOKS, SPLITS, looks, pictures, run_folder
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 from mlcore.labels import LABEL_SETS
 from mlcore.train.recipes import recipe_named
 from mlcore.train.run import RunError

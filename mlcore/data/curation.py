@@ -13,6 +13,8 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+from mlcore.data.tables import rows_of
+
 _FOLDER = Path(__file__).parent
 
 # Where one picture carries two labels, the more specific one is right: HAM10000's metadata calls
@@ -80,12 +82,15 @@ def same_lesions() -> tuple[tuple[str, str], ...]:
 
 
 def near_duplicate_groups(root: Path) -> list[list[str]]:
-    """Return the published groups of (near-)identical images of ``isic9``; empty when absent."""
+    """Return the published groups of (near-)identical images of ``isic9``; empty when absent.
+
+    Raises:
+        DataError: the table is damaged.
+    """
     path = root / "isic9" / "near_duplicate_groups.csv"
     if not path.is_file():
         return []
     groups: dict[str, list[str]] = defaultdict(list)
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            groups[row["group"]].append(row["image"])
+    for row in rows_of(path, ("group", "image")):
+        groups[row["group"]].append(row["image"])
     return list(groups.values())

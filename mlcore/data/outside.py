@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlcore.data.hashing import difference_hash, near_pairs
-from mlcore.data.sets import NO_LABEL, DataError, Record, read_folder_set
+from mlcore.data.sets import NO_LABEL, Record, read_folder_set
 from mlcore.data.splits import load_split
+from mlcore.data.tables import DataError
 from mlcore.drawing import (
     CLINICAL_KINDS,
     DERMOSCOPY_KINDS,
@@ -139,18 +140,24 @@ def read_pictures(paths: Iterable[Path]) -> tuple[list[Picture], int]:
     return pictures, refused
 
 
+def _network_source_of(path: Path) -> Picture:
+    try:
+        return load_network_source(path.read_bytes())
+    except ImageError as error:
+        msg = f"{path}: {error.sentence} Take it out of the set or put a whole copy in its place."
+        raise DataError(msg) from error
+
+
 def without_twins(root: Path, halves: dict[str, list[Path]]) -> dict[str, list[Path]]:
     """Leave out of both halves what ``clinical5`` has too, and of the held-out one what both have.
 
     Raises:
-        DataError: ``clinical5`` is not laid out as expected.
+        DataError: ``clinical5`` is not laid out as expected, or a picture cannot be read.
     """
     own = [record.path for record in read_folder_set(root, "clinical5", curated=False)]
     paths = own + halves[DEVELOPMENT] + halves[HELD_OUT]
-    hashes = np.stack([difference_hash(picture) for picture in read_pictures(paths)[0]])
-    if len(hashes) != len(paths):
-        msg = f"A picture under {root / 'outside'} cannot be read; take it out of the set."
-        raise DataError(msg)
+    # Refused where it cannot be read: the message names the file.
+    hashes = np.stack([difference_hash(_network_source_of(path)) for path in paths])
     # In every pair the later one goes: own pictures come first, then development, then held out.
     twins = {
         paths[later]

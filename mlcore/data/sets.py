@@ -9,7 +9,6 @@ Layout under the data root (``--data`` or ``MLCORE_DATA``)::
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mlcore.data.archives import HAM10000, archive_of
 from mlcore.data.curation import dropped_files, mistaken_drops
+from mlcore.data.tables import DataError, rows_of
 from mlcore.imaging import ImageError, load_picture
 from mlcore.labels import LabelSet, label_set
 
@@ -44,10 +44,6 @@ HAM_LABELS = {
 
 # Of a picture that shows none of the labels.
 NO_LABEL = ""
-
-
-class DataError(ValueError):
-    """The image sets are not laid out as expected; the message names what and what to do."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,10 @@ def _split(root: Path, labels: LabelSet, split: str) -> Iterator[Record]:
     dermoscopic = labels.modality == "dermoscopy"
     in_ham = ham_facts(root) if dermoscopic else {}
     for unknown in sorted({p.name for p in folder.iterdir() if p.is_dir()} - set(by_folder)):
-        msg = f"The folder {folder / unknown} is named after no label of {labels.key}."
+        msg = (
+            f"The folder {folder / unknown} is named after no label of {labels.key}. Rename it or "
+            f"move it away; the labels' folders are {', '.join(sorted(by_folder))}."
+        )
         raise DataError(msg)
     for title, key in by_folder.items():
         images = sorted(p for p in (folder / title).glob("*") if p.suffix.lower() in _SUFFIXES)
@@ -163,6 +162,9 @@ def _split(root: Path, labels: LabelSet, split: str) -> Iterator[Record]:
             name, image = path.relative_to(root).as_posix(), archive_id(path)
             archive = archive_of(image, in_ham=image in in_ham) if dermoscopic else ""
             yield Record(path, name, key, labels.key, split, archive=archive)
+
+
+_HAM_COLUMNS = ("image_id", "lesion_id", "dx", "age", "sex", "localization")
 
 
 @dataclass(frozen=True)
@@ -177,17 +179,18 @@ class HamFacts:
 
 
 def ham_facts(root: Path) -> dict[str, HamFacts]:
-    """Return HAM10000's metadata by image id; empty when the set is not there."""
+    """Return HAM10000's metadata by image id; empty when the set is not there.
+
+    Raises:
+        DataError: its table is damaged.
+    """
     path = root / "ham10000" / "metadata.csv"
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        return {
-            row["image_id"]: HamFacts(
-                row["lesion_id"], row["dx"], row["age"], row["sex"], row["localization"]
-            )
-            for row in csv.DictReader(stream)
-        }
+    return {
+        row["image_id"]: HamFacts(*(row[column] for column in _HAM_COLUMNS[1:]))
+        for row in rows_of(path, _HAM_COLUMNS)
+    }
 
 
 def read_ham10000(root: Path) -> list[Record]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ from mlcore.audit.manifest import FIELDS, read_manifest, write_manifest
 from mlcore.cli import main
 from mlcore.cli.audit import progress
 from mlcore.data import curation
+from mlcore.data.tables import DataError
 from tests.mlcore.audited import clean_set, put_picture, skin
 from tests.mlcore.sets import REAL, make_folder_set
 
@@ -61,6 +65,39 @@ def test_a_clean_folder_gives_status_0(clean: Path, run: Any) -> None:
     assert (status, err) == (0, "")
     assert out.splitlines()[0] == f"Nothing was found in the 48 files of {clean.name}."
     assert "keep 48, review 0, relabel 0, drop 0" in out
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="such a name cannot be made there")
+def test_a_name_that_is_no_utf_8_is_a_finding_and_harms_no_report(
+    clean: Path, tmp_path: Path, run: Any
+) -> None:
+    root = shutil.copytree(clean, tmp_path / "set")
+    odd = os.fsencode(root / "train" / "nevus") + b"/m\xe9lanome.png"
+    next((root / "train" / "nevus").iterdir()).rename(os.fsdecode(odd))
+    asked = ("--manifest", tmp_path / "m.csv", "--report", tmp_path / "report.html")
+    status, out, _ = run("audit", root, *asked)
+    assert status == 1
+    assert "fix first: Names that are no UTF-8: 1" in out
+    assert "m\\udce9lanome.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    files = {row.file for row in read_manifest(tmp_path / "m.csv")}
+    assert "train/nevus/m\\udce9lanome.png" in files
+
+
+def test_a_manifest_that_cannot_be_written_whole_stays_as_it_was(
+    clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, path = audit(Question(clean)).rows, tmp_path / "m.csv"
+    write_manifest(rows[:2], path)
+    kept = path.read_bytes()
+
+    def full(*_arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(DataError, match="cannot be written: No space left"):
+        write_manifest(rows, path)
+    assert path.read_bytes() == kept
+    assert [each.name for each in tmp_path.iterdir()] == ["m.csv"]
 
 
 def test_findings_give_status_1_and_say_what_to_do_most_important_first(

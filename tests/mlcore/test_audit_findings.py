@@ -15,7 +15,7 @@ from mlcore.audit.findings import KINDS
 from mlcore.audit.layout import read_layout, worth
 from mlcore.audit.pairs import LIKENESS, likeness_of, turn_thumb
 from mlcore.data.hashing import TURNS
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 from mlcore.labels import label_set
 from tests.mlcore.audit_runs import OTHER_CLASS, TESTED, TRAINED, action_of, found
 from tests.mlcore.audited import SIZE, put_picture, skin

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from mlcore.audit.audit import Question, audit
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 from tests.mlcore.audit_runs import TESTED, TRAINED, action_of
 from tests.mlcore.audited import put_picture, skin
 

@@ -12,7 +12,6 @@ from mlcore.audit.manifest import CONTRADICTORY, Row, read_manifest, write_manif
 from mlcore.data import curation
 from mlcore.data.sets import (
     HAM_LABELS,
-    DataError,
     archive_id,
     data_root,
     ham_facts,
@@ -20,6 +19,7 @@ from mlcore.data.sets import (
     read_ham10000,
     read_picture,
 )
+from mlcore.data.tables import DataError
 from mlcore.labels import label_set
 from tests.mlcore.sets import make_folder_set, make_ham, put
 
@@ -54,13 +54,32 @@ def test_what_is_wrong_with_the_layout_is_said(tmp_path: Path) -> None:
     make_folder_set(tmp_path, "clinical5", train=1, test=1)
     odd = tmp_path / "clinical5" / "test" / "warts"
     odd.mkdir()
-    with pytest.raises(DataError, match="warts is named after no label"):
+    with pytest.raises(DataError, match=r"warts is named after no label.*Rename it.*acne, mel"):
         read_folder_set(tmp_path, "clinical5")
     odd.rmdir()
     for path in (tmp_path / "clinical5" / "test" / "acne").iterdir():
         path.unlink()
     with pytest.raises(DataError, match="acne holds no image"):
         read_folder_set(tmp_path, "clinical5")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"image_id,lesion_id,age,sex,localization\nISIC_1,HAM_1,50,male,back\n", "no column dx"),
+        (b"image_id,lesion_id,dx,age,sex,localization\nISIC_1,HAM_1\n", "cut short in line 2"),
+        (b"image_id,lesion_id,dx,age,sex,localization\n\xff\xfe,,,,,\n", "no table in CSV form"),
+        (b"", "no column image_id, lesion_id"),
+    ],
+)
+def test_a_damaged_table_of_ham10000_is_named(
+    tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    make_ham(tmp_path, [("ISIC_0000001", "HAM_1", "nv", 1)])
+    (tmp_path / "ham10000" / "metadata.csv").write_bytes(content)
+    with pytest.raises(DataError, match=sentence) as said:
+        ham_facts(tmp_path)
+    assert "metadata.csv" in str(said.value)
 
 
 def test_the_root_is_the_argument_then_the_environment(

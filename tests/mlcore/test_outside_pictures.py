@@ -18,7 +18,7 @@ from mlcore.data.outside import (
     read_pictures,
     without_twins,
 )
-from mlcore.data.sets import DataError
+from mlcore.data.tables import DataError
 from mlcore.drawing import CLINICAL_KINDS, DERMOSCOPY_KINDS, draw_clinical, draw_not_skin
 from mlcore.labels import label_set
 

@@ -208,6 +208,13 @@ def test_an_earlier_releases_network_is_released_anew(
     # Neither another deal nor pictures that have changed since.
     assert main([*common, "--data", str(clinical_root), "--seed", "2"]) == 2
     assert "another recipe or seed" in capsys.readouterr().err
+    # Nor a network of before there were offsets.
+    old = shutil.copytree(releases / "clinical5" / "1.0.0", releases / "clinical5" / "0.9.0")
+    manifest = json.loads((old / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["offsets"]
+    (old / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert main([*common, "--network-of", "0.9.0", "--data", str(clinical_root)]) == 2
+    assert "too old" in capsys.readouterr().err
     other = tmp_path / "sets"
     shutil.copytree(clinical_root, other)
     next((other / "clinical5" / "train" / "acne").iterdir()).unlink()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mlcore.data.sets import DataError, Record
+from mlcore.data.sets import Record
+from mlcore.data.tables import DataError
 from mlcore.imaging import to_array
 from mlcore.labels import label_set
 from mlcore.train.recipes import Augmentation, Recipe, Stage
