@@ -5,7 +5,8 @@ its standard input and answers on its standard output; it holds no secret, no co
 Django, may take a fixed amount of memory and processor time, and may write no file. What kills it
 (a limit, a fault in a decoder) costs one picture.
 
-An answer is a kind of one byte, a length of eight and the body. After ``PIXELS`` it waits for one
+A request has a number, which every answer to it repeats: an answer to another picture is none. An
+answer is a kind of one byte, the number, a length and the body. After ``PIXELS`` it waits for one
 byte, so that the parent can make it wait for its turn with a large picture.
 """
 
@@ -25,8 +26,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from mlcore.imaging import Decoded, Limits
 
-REQUEST = struct.Struct(">QQQQQ")
-ANSWER = struct.Struct(">cQ")
+REQUEST = struct.Struct(">QQQQQQ")
+ANSWER = struct.Struct(">cQQ")
 READY, PIXELS, REFUSED, ACCEPTED = b"R", b"P", b"N", b"A"
 _PR_SET_NO_NEW_PRIVS = 38
 _MOST_OPEN_FILES = 32
@@ -72,20 +73,34 @@ def serve(requests: BinaryIO, answers: BinaryIO, seconds: int) -> None:
     """Answer one request after the other until there is none.
 
     Args:
-        requests: four limits and a length, then the file's bytes.
+        requests: a number, four limits and a length, then the file's bytes.
         answers: see the module.
         seconds: of processor time that one picture may take.
     """
-    _say(answers, READY)
+    _Answers(answers, 0).say(READY)
     while head := requests.read(REQUEST.size):
-        max_bytes, max_pixels, min_side, max_side, length = REQUEST.unpack(head)
+        number, max_bytes, max_pixels, min_side, max_side, length = REQUEST.unpack(head)
         data = requests.read(length)
         _grant(seconds)
-        _answer(requests, answers, data, (max_bytes, max_pixels, min_side, max_side))
+        bounds = (max_bytes, max_pixels, min_side, max_side)
+        _answer(requests, _Answers(answers, number), data, bounds)
+
+
+class _Answers:
+    """Answers to one request."""
+
+    def __init__(self, stream: BinaryIO, number: int) -> None:
+        self._stream = stream
+        self._number = number
+
+    def say(self, kind: bytes, *parts: bytes) -> None:
+        self._stream.write(ANSWER.pack(kind, self._number, sum(map(len, parts))))
+        self._stream.writelines(parts)
+        self._stream.flush()
 
 
 def _answer(
-    requests: BinaryIO, answers: BinaryIO, data: bytes, bounds: tuple[int, int, int, int]
+    requests: BinaryIO, answers: _Answers, data: bytes, bounds: tuple[int, int, int, int]
 ) -> None:
     from mlcore.imaging import DISPLAY_SIDE, ImageError, Limits, check, decode  # noqa: PLC0415
 
@@ -98,19 +113,19 @@ def _answer(
                 raise
             _answer_object(requests, answers, data, limits)
             return
-        _say(answers, PIXELS, struct.pack(">Q", checked.pixels))
+        answers.say(PIXELS, struct.pack(">Q", checked.pixels))
         if not requests.read(1):
             return
         head, parts = _cut(decode(data, limits=limits, at_least=DISPLAY_SIDE, checked=checked))
     except ImageError as refused:
-        _say(answers, REFUSED, refused.code.encode())
+        answers.say(REFUSED, refused.code.encode())
     except MemoryError:
-        _say(answers, REFUSED, b"too_many_pixels")
+        answers.say(REFUSED, b"too_many_pixels")
     else:
-        _say(answers, ACCEPTED, head, *parts)
+        answers.say(ACCEPTED, head, *parts)
 
 
-def _answer_object(requests: BinaryIO, answers: BinaryIO, data: bytes, limits: Limits) -> None:
+def _answer_object(requests: BinaryIO, answers: _Answers, data: bytes, limits: Limits) -> None:
     """Answer a DICOM object: its picture goes the way of any other.
 
     Raises:
@@ -122,12 +137,12 @@ def _answer_object(requests: BinaryIO, answers: BinaryIO, data: bytes, limits: L
 
     try:
         opened = open_object(data, max_pixels=limits.max_pixels, max_side=limits.max_side)
-        _say(answers, PIXELS, struct.pack(">Q", opened.pixels))
+        answers.say(PIXELS, struct.pack(">Q", opened.pixels))
         if not requests.read(1):
             return
         inner = opened.picture()
     except DicomError as refused:
-        _say(answers, REFUSED, refused.code.encode())
+        answers.say(REFUSED, refused.code.encode())
         return
     # Unpacked, it may be larger than an upload may be; its pixels are bounded all the same.
     bounds = replace(limits, max_bytes=max(limits.max_bytes, len(inner)))
@@ -137,7 +152,7 @@ def _answer_object(requests: BinaryIO, answers: BinaryIO, data: bytes, limits: L
         "dicom": opened.facts,
     }
     head, parts = _cut(decode(inner, limits=bounds, at_least=DISPLAY_SIDE), told)
-    _say(answers, ACCEPTED, head, *parts)
+    answers.say(ACCEPTED, head, *parts)
 
 
 def _cut(decoded: Decoded, told: dict[str, Any] | None = None) -> tuple[bytes, list[bytes]]:
@@ -175,12 +190,6 @@ def _grant(seconds: int) -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     allowed = int(used.ru_utime + used.ru_stime) + 1 + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (allowed, hard))
-
-
-def _say(answers: BinaryIO, kind: bytes, *parts: bytes) -> None:
-    answers.write(ANSWER.pack(kind, sum(map(len, parts))))
-    answers.writelines(parts)
-    answers.flush()
 
 
 if __name__ == "__main__":

@@ -119,6 +119,9 @@ class Decoder:
         except (OSError, EOFError) as error:
             self.end()
             raise DecoderError("The decoding process does not start.") from error
+        except BaseException:
+            self.end()
+            raise
         if kind != child.READY:
             self.end()
             raise DecoderError("The decoding process does not keep to its protocol.")
@@ -131,14 +134,18 @@ class Decoder:
     def decode(self, data: bytes, limits: Limits) -> Cut:
         """Decode one upload.
 
+        After anything but an answer or ``Refused``, use the process no more: what it still says
+        would be taken for the answer to the next picture.
+
         Raises:
             Refused: it is not a fit picture.
-            OSError: the process ended, or was ended for taking too long; use it no more.
-            EOFError: likewise.
+            OSError: the process ended, or was ended for taking too long.
+            EOFError: likewise, or it does not keep to the protocol.
         """
         self.pictures += 1
         head = child.REQUEST.pack(
-            limits.max_bytes, limits.max_pixels, limits.min_side, limits.max_side, len(data)
+            self.pictures,
+            *(limits.max_bytes, limits.max_pixels, limits.min_side, limits.max_side, len(data)),
         )
         with self._watched():
             self._tell(head, data)
@@ -198,10 +205,10 @@ class Decoder:
         """Return the next answer's kind and body.
 
         Raises:
-            EOFError: the process ended before it had answered.
+            EOFError: the process ended before it had answered, or answers another picture.
         """
-        kind, length = child.ANSWER.unpack(self._read(child.ANSWER.size))
-        if length > _MOST_ANSWER:
+        kind, number, length = child.ANSWER.unpack(self._read(child.ANSWER.size))
+        if number != self.pictures or length > _MOST_ANSWER:
             raise EOFError
         return kind, self._read(length)
 
@@ -265,7 +272,11 @@ class Decoders:
         with self._free:
             decoder = self._take()
             try:
-                return decoder.decode(data, limits)
+                cut = decoder.decode(data, limits)
+            except Refused:
+                # A complete answer, too.
+                self._put(decoder)
+                raise
             except (OSError, EOFError) as error:
                 self.lost += 1
                 code = decoder.fate()
@@ -273,8 +284,13 @@ class Decoders:
                 logger.warning("A file of %d bytes ended its decoding process: %s", len(data), code)
                 decoder.end()
                 raise Refused(code) from error
-            finally:
-                self._put(decoder)
+            except BaseException:
+                # A worker's time limit, say, in the midst of it: half an exchange is in the pipes,
+                # and the next picture would get this one's pixels.
+                decoder.end()
+                raise
+            self._put(decoder)
+            return cut
 
     def idle(self) -> list[int]:
         """Return the numbers of the processes that wait for a picture."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import random
+import signal
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import PIL.Image
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -125,34 +127,95 @@ def test_a_killed_decoder_is_replaced_and_an_old_one_retires(
     assert decoders.decoders().idle() == []
 
 
-def answers_to(*requests: bytes, go: bytes = b"G") -> list[tuple[bytes, bytes]]:
-    """Return what the child's own loop says, run here: kinds and bodies."""
+class TimeIsOver(Exception):  # noqa: N818 - as Celery's SoftTimeLimitExceeded
+    """What a worker's signal handler raises, wherever the worker is."""
+
+
+def plain(size: tuple[int, int], colour: tuple[int, int, int]) -> bytes:
+    """Return a picture of one colour."""
+    return encoded(blank(size, colour=colour), "PNG")
+
+
+def looks(data: bytes) -> tuple[int, int, tuple[int, ...]]:
+    """Return the width, height and colour of what an upload was taken for."""
+    cut = decoders.decoders().decode(data, intake_limits())
+    with PIL.Image.open(io.BytesIO(cut.network_source)) as source:
+        colour = source.convert("RGB").getpixel((0, 0))
+    assert isinstance(colour, tuple)
+    return cut.width, cut.height, colour
+
+
+def test_a_picture_cut_short_does_not_answer_for_the_next(
+    fresh: None, settings: LazySettings
+) -> None:
+    """A time limit's signal raises while the decoder works; a clinician's picture comes next."""
+    settings.INTAKE_DECODERS = 1
+    assert looks(plain((200, 100), (0, 0, 255))) == (200, 100, (0, 0, 255))
+
+    def over(_signal: int, _frame: object) -> None:
+        raise TimeIsOver
+
+    before = signal.signal(signal.SIGALRM, over)
+    try:
+        # About a second's work.
+        large = plain((4_000, 3_900), (255, 0, 0))
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(TimeIsOver):
+            decoders.decoders().decode(large, intake_limits())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert looks(plain((320, 240), (0, 255, 0))) == (320, 240, (0, 255, 0))
+    assert looks(plain((140, 150), (9, 8, 7))) == (140, 150, (9, 8, 7))
+
+
+def test_an_answer_to_another_picture_is_none(fresh: None, settings: LazySettings) -> None:
+    settings.INTAKE_DECODERS = 1
+    assert looks(plain((200, 100), (0, 0, 255)))[:2] == (200, 100)
+    first = only_process()
+    (decoder,) = decoders.decoders()._idle
+    tell = decoder._tell
+
+    def stale(*parts: bytes) -> None:
+        number, *others = child.REQUEST.unpack(parts[0])
+        tell(child.REQUEST.pack(number - 1, *others), *parts[1:])
+
+    decoder._tell = stale  # type: ignore[method-assign]
+    assert taken(plain((320, 240), (0, 255, 0))) == "damaged"
+    assert looks(plain((320, 240), (0, 255, 0))) == (320, 240, (0, 255, 0))
+    assert only_process() != first
+
+
+def answers_to(*requests: bytes, go: bytes = b"G") -> list[tuple[bytes, int, bytes]]:
+    """Return what the child's own loop says, run here: kinds, numbers and bodies."""
     limits = intake_limits()
     asked = b"".join(
         child.REQUEST.pack(
-            limits.max_bytes, limits.max_pixels, limits.min_side, limits.max_side, len(data)
+            number,
+            *(limits.max_bytes, limits.max_pixels, limits.min_side, limits.max_side, len(data)),
         )
         + data
         + (go if data.startswith(b"\xff\xd8") else b"")
-        for data in requests
+        for number, data in enumerate(requests, start=1)
     )
     said = io.BytesIO()
     child.serve(io.BytesIO(asked), said, 10_000)
     said.seek(0)
     found = []
     while head := said.read(child.ANSWER.size):
-        kind, length = child.ANSWER.unpack(head)
-        found.append((kind, said.read(length)))
+        kind, number, length = child.ANSWER.unpack(head)
+        found.append((kind, number, said.read(length)))
     return found
 
 
 def test_the_protocol_word_for_word() -> None:
     told = answers_to(sound("JPEG"), b"no picture", sound("JPEG"))
-    assert [kind for kind, _ in told] == [b"R", b"P", b"A", b"N", b"P", b"A"]
-    assert told[1][1] == struct.pack(">Q", 160 * 120)
-    assert told[3][1] == b"not_an_image"
+    kinds = [(kind, number) for kind, number, _ in told]
+    assert kinds == [(b"R", 0), (b"P", 1), (b"A", 1), (b"N", 2), (b"P", 3), (b"A", 3)]
+    assert told[1][2] == struct.pack(">Q", 160 * 120)
+    assert told[3][2] == b"not_an_image"
     # A parent that goes away while a picture waits for its turn.
-    assert [kind for kind, _ in answers_to(sound("JPEG"), go=b"")] == [b"R", b"P"]
+    assert [kind for kind, *_ in answers_to(sound("JPEG"), go=b"")] == [b"R", b"P"]
 
 
 @pytest.mark.parametrize(
