@@ -126,6 +126,8 @@ def section(name: str) -> Section:
 def measure_into(folder: Path, name: str, *, quick: bool) -> bool:
     """Measure a section and keep its results; what cannot run is kept as the reason why.
 
+    A result that is there is not lost for it: the reason is kept beside it.
+
     Returns:
         Whether it could be measured.
     """
@@ -143,9 +145,13 @@ def measure_into(folder: Path, name: str, *, quick: bool) -> bool:
         kept["error"] = f"{type(error).__name__}: {error}"
     kept |= {"seconds": round(time.perf_counter() - began, 1), "load_after": load()}
     folder.mkdir(parents=True, exist_ok=True)
+    measured = "error" not in kept
+    before = None if measured else _kept(folder / f"{name}.json")
+    if before is not None and "found" in before:
+        kept = before | {"failed": {"when": kept["when"], "error": kept["error"]}}
     text = json.dumps(kept, indent=1, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    return "error" not in kept
+    return measured
 
 
 def write_document(path: Path) -> None:
@@ -178,10 +184,12 @@ def _part(folder: Path, name: str, kept: Mapping[str, Any] | None) -> str:
 
 def _told_of(kept: Mapping[str, Any]) -> str:
     """Return when and on what a section was measured."""
+    failed = kept.get("failed")
+    again = f" Measuring it again on {failed['when']} failed: {failed['error']}." if failed else ""
     return (
         f"<sub>{kept['when']} UTC, {'quick, ' if kept['quick'] else ''}{kept['seconds']:.0f} s, "
         f"load {kept['load_before']} before and {kept['load_after']} after; "
-        f"{in_words(kept['machine'])}.</sub>"
+        f"{in_words(kept['machine'])}.{again}</sub>"
     )
 
 
