@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import FileSystemStorage
 from django.utils.deconstruct import deconstructible
 
 if TYPE_CHECKING:
+    from django.core.files.base import File
+
     from classifier.models import Image, ImportRun
 
 
@@ -46,7 +50,32 @@ class PrivateNames:
 
 @deconstructible
 class PrivateFileSystemStorage(PrivateNames, FileSystemStorage):
-    """A folder outside every web root."""
+    """A folder outside every web root, whose files outlive a power cut once they are saved.
+
+    The row that names a file is committed after it, and the database does not come back from a
+    power cut without its rows: a picture that was said to be stored must be on the disk by then.
+    """
+
+    def _save(self, name: str, content: File[bytes]) -> str:
+        """Write a file and wait until the disk has it, and the folders that lead to it."""
+        folder = Path(self.path(name)).parent
+        root = Path(self.location)
+        # From the file's own folder up to the first that is there: that one gets a new entry.
+        above = [each for each in (folder, *folder.parents) if each.is_relative_to(root)]
+        made = [each for each in above if not each.exists()]
+        saved = str(super()._save(name, content))  # type: ignore[misc]  # the stubs leave it out
+        for path in (Path(self.path(saved)), folder, *(each.parent for each in made)):
+            _sync(path)
+        return saved
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file's bytes, or a folder's entries."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _path(image: Image, variant: str, extension: str) -> str:
