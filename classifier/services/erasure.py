@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -38,9 +40,11 @@ from classifier.models.append_only import ERASING
 from classifier.services import audit
 from classifier.services.errors import RuleError
 from classifier.services.import_archives import end, lock_imports, rows_naming
+from classifier.services.turns import Turn
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
     from django.db.models import QuerySet
 
@@ -48,6 +52,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# For the files of one patient in one go: some hundred in a slow object store.
+_SECONDS_OF_ONE = 5.0
+# Erasures that one task looks at.
+_AT_ONCE = 100
 _VERSIONED = ("Patient", "Lesion", "Image", "Review")
 
 
@@ -135,28 +143,78 @@ def _erase(patient_key: uuid.UUID, by: User | None, reason: str, confirmation: s
     return tombstone
 
 
-def finish_erasure(tombstone: Erasure) -> bool:
-    """Remove the files on the tombstone's list; return whether none is left."""
+def finish_erasure(tombstone: Erasure, *, is_over: Callable[[], bool] | None = None) -> bool:
+    """Remove the files on the tombstone's list; return whether none is left.
+
+    How far it came is written down however it ends, so that the next time goes on from there.
+
+    Args:
+        tombstone: of the patient.
+        is_over: asked after each file; by default it is for a person who waits, and takes
+            ``_SECONDS_OF_ONE`` at most.
+
+    Raises:
+        SoftTimeLimitExceeded: the task's time is over.
+    """
     if tombstone.files_removed_at is not None:
         return True
+    if is_over is None:
+        until = time.monotonic() + _SECONDS_OF_ONE
+
+        def is_over() -> bool:
+            return time.monotonic() >= until
+
     storage = Image._meta.get_field("display").storage
-    left: list[str] = []
-    for name in tombstone.files:
-        try:
-            storage.delete(name)
-        except Exception:  # whatever a storage raises, the next file must still go
-            logger.exception("A file of an erased patient is still there: %s", name)
-            left.append(name)
+    waiting, kept = list(reversed(tombstone.files)), []
+    try:
+        while waiting:
+            name = waiting[-1]
+            try:
+                storage.delete(name)
+            except SoftTimeLimitExceeded:
+                raise
+            except Exception:  # whatever a storage raises, the next file must still go
+                logger.exception("A file of an erased patient is still there: %s", name)
+                kept.append(name)
+            waiting.pop()
+            if is_over():
+                break
+    finally:
+        # What could not be removed comes last the next time.
+        _write_down(tombstone, left=waiting[::-1] + kept)
+    return not tombstone.files
+
+
+def _write_down(tombstone: Erasure, *, left: list[str]) -> None:
     tombstone.files = left
     tombstone.files_removed_at = None if left else timezone.now()
-    tombstone.save(update_fields=["files", "files_removed_at"])
-    return not left
+    # Another worker may have finished it meanwhile.
+    Erasure.objects.filter(pk=tombstone.pk, files_removed_at=None).update(
+        files=left, files_removed_at=tombstone.files_removed_at
+    )
 
 
-def finish_erasures() -> int:
-    """Finish erasures whose files are still there; return how many are finished now."""
-    unfinished = Erasure.objects.filter(files_removed_at__isnull=True).order_by("erased_at")
-    return sum(finish_erasure(tombstone) for tombstone in unfinished)
+def finish_erasures(*, seconds: float = 20.0) -> int:
+    """Finish erasures whose files are still there; return how many are finished now.
+
+    Each has its share of the time, in an order that chance decides: neither one of many files nor
+    ones that cannot be removed keep the others waiting for ever.
+
+    Args:
+        seconds: no file is removed after so long, nor after the first second while an image waits.
+    """
+    turn = Turn(seconds, at_least=1.0)
+    finished = 0
+    for tombstone in Erasure.objects.filter(files_removed_at=None).order_by("?")[:_AT_ONCE]:
+        share = time.monotonic() + _SECONDS_OF_ONE
+
+        def is_over(until: float = share) -> bool:
+            return time.monotonic() >= until or turn.is_over()
+
+        finished += finish_erasure(tombstone, is_over=is_over)
+        if turn.is_over():
+            break
+    return finished
 
 
 def rows_of(patient: Patient) -> list[QuerySet[Any]]:

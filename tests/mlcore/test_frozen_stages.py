@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,54 @@ def test_outputs_are_worked_out_once_for_all_runs(
     _train(recipe, handful, tmp_path / "two", seed=2)
     after = (folder / "rows.f16").stat()
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
+
+
+def test_another_picture_of_the_same_name_is_not_taken_for_the_first(
+    handful: Any, tmp_path: Path
+) -> None:
+    from mlcore.train.frozen import PLAIN, FrozenOutputs, split_network
+
+    lower, _ = split_network(_network(), "block4_project_bn")
+
+    def outputs() -> Any:
+        found = FrozenOutputs(tmp_path / "frozen", lower, 64, HOW)
+        rows = found.prepare(handful, [(0, PLAIN), (0, 1)], lambda _done, _whole: None)
+        return found.read(rows)
+
+    before = outputs()
+    # The file was put back from another copy of the set.
+    handful.arrays[0] = np.ascontiguousarray(handful.arrays[0][::-1])
+    after = outputs()
+    assert np.abs(before - after).max() > 0.01
+    handful.arrays[0] = np.ascontiguousarray(handful.arrays[0][::-1])
+    np.testing.assert_array_equal(outputs(), before)
+
+
+def test_two_runs_at_once_add_each_row_once(handful: Any, tmp_path: Path) -> None:
+    from mlcore.train.frozen import PLAIN, FrozenOutputs, split_network
+
+    lower, _ = split_network(_network(), "block4_project_bn")
+    wanted = [(index, variant) for index in range(10) for variant in (PLAIN, 0, 1)]
+    one, other = (FrozenOutputs(tmp_path / "frozen", lower, 64, HOW) for _ in range(2))
+    rows: dict[str, Any] = {}
+
+    def second() -> None:
+        rows["other"] = other.prepare(handful, wanted[5:], lambda _done, _whole: None)
+
+    thread = threading.Thread(target=second)
+
+    def beside(_done: int, _whole: int) -> None:
+        if not thread.is_alive():
+            thread.start()
+            # Time enough to add rows of its own, if nothing kept it from that.
+            thread.join(1)
+            assert "other" not in rows
+
+    rows["one"] = one.prepare(handful, wanted[:20], beside)
+    thread.join(60)
+    index = next((tmp_path / "frozen").glob("*/index.txt")).read_text().splitlines()
+    assert len(index) == len(set(index)) == len(wanted)
+    np.testing.assert_array_equal(one.read(rows["one"])[5:], other.read(rows["other"])[:15])
 
 
 def test_rows_cut_short_by_a_kill_are_worked_out_again(
