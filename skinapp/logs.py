@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextvars import ContextVar
 from typing import Any
 
 NONE = "-"
 reference: ContextVar[str] = ContextVar("reference", default=NONE)
+
+
+# What PostgreSQL says below the first line of a fault, to the end: a value that it quotes may have
+# lines of its own. The next traceback is Python's again.
+_QUOTED = re.compile(
+    r"(DETAIL:|CONTEXT:|LINE \d+:).*?"
+    r"(?=\n[ |+]*(?:Exception Group )?Traceback \(|\nStack \("
+    r"|\n[ |]*The above exception was|\n[ |]*During handling of the above|\Z)",
+    re.DOTALL,
+)
 
 
 class ReferenceFilter(logging.Filter):
@@ -22,12 +33,12 @@ class ReferenceFilter(logging.Filter):
 class DiscreetFormatter(logging.Formatter):
     """Withholds what PostgreSQL quotes from a row, such as a record number that exists already."""
 
-    def formatException(self, ei: object) -> str:  # noqa: N802 - the library's name
-        """Return the traceback without the quoted values."""
-        lines = super().formatException(ei).splitlines()  # type: ignore[arg-type] # the stubs hide its type
-        return "\n".join(
-            "DETAIL:  withheld" if line.lstrip().startswith("DETAIL:") else line for line in lines
-        )
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line and its traceback without the quoted values.
+
+        Messages as well as tracebacks: Celery's line of a failed task holds the fault's ``repr``.
+        """
+        return _QUOTED.sub(r"\1  withheld", super().format(record))
 
 
 # For ``settings.LOGGING``.

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test import Client
 
 from skinapp import health
@@ -77,3 +77,62 @@ def test_a_value_that_exists_already_does_not_reach_the_log(cast: Cast) -> None:
     assert "DETAIL:  withheld" in text
     assert "duplicate key value violates unique constraint" in text
     assert "MRN-PRIVATE" not in text
+
+
+def refused(statement: str, *values: str) -> DatabaseError:
+    """Return what is raised where the database refuses a statement."""
+    with pytest.raises(DatabaseError) as fault, transaction.atomic():
+        connection.cursor().execute(statement, values)
+    return fault.value
+
+
+def refused_row(notes: str) -> DatabaseError:
+    """Return the fault of a row that the database refuses, quoting all of it."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE quoted (notes text, CHECK (notes = ''))")
+    fault = refused("INSERT INTO quoted VALUES (%s)", notes)
+    assert "Failing row contains" in str(fault)
+    return fault
+
+
+def of_fault(fault: BaseException, message: str, *values: object) -> logging.LogRecord:
+    """Return the record of a message with a fault's traceback."""
+    told = (type(fault), fault, fault.__traceback__)
+    return logging.LogRecord("x", logging.ERROR, __file__, 1, message, values, told)
+
+
+NOTES = "Ada PRIVATE\n\tsecond PRIVATE line\n\nlast PRIVATE line"
+
+
+def test_no_line_of_a_value_that_is_quoted_reaches_the_log(db: None) -> None:
+    fault = refused_row(NOTES)
+    assert str(fault).count("PRIVATE") == 3
+    text = formatted(of_fault(fault, "words"))
+    assert "PRIVATE" not in text
+    # Both faults are told, PostgreSQL's own and Django's that came of it, and where they came from.
+    assert text.count("DETAIL:  withheld") == 2
+    assert text.count("violates check constraint") == 2
+    assert text.count("Traceback (most recent call last):") == 2
+    assert "The above exception was the direct cause of the following exception:" in text
+
+
+def test_a_task_that_fails_quotes_no_row_in_its_own_line(db: None) -> None:
+    fault = refused_row(NOTES)
+    line = "Task %(name)s raised unexpected: %(exc)s"
+    text = formatted(of_fault(fault, line, {"name": "classifier.tasks.x", "exc": repr(fault)}))
+    assert "PRIVATE" not in text
+    assert "Task classifier.tasks.x raised unexpected: IntegrityError(" in text
+    assert text.count("Traceback (most recent call last):") == 2
+    # Without a traceback, too, and where somebody else's formatter has made one of it.
+    alone = logging.LogRecord("x", logging.ERROR, __file__, 1, "%s", (fault,), None)
+    assert "PRIVATE" not in formatted(alone)
+    cached = of_fault(fault, "words")
+    logging.Formatter().format(cached)
+    assert "PRIVATE" in str(cached.exc_text)
+    assert "PRIVATE" not in formatted(cached)
+
+
+def test_a_statement_that_is_quoted_with_its_values_is_withheld(db: None) -> None:
+    fault = refused("SELECT %s || date %s", NOTES, "then")
+    assert "LINE 4: last PRIVATE line" in str(fault)
+    assert "PRIVATE" not in formatted(of_fault(fault, "words"))
