@@ -65,11 +65,11 @@ class PrivateFileSystemStorage(PrivateNames, FileSystemStorage):
         made = [each for each in above if not each.exists()]
         saved = str(super()._save(name, content))  # type: ignore[misc]  # the stubs leave it out
         for path in (Path(self.path(saved)), folder, *(each.parent for each in made)):
-            _sync(path)
+            sync(path)
         return saved
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until the disk has a file's bytes, or a folder's entries."""
     handle = os.open(path, os.O_RDONLY)
     try:

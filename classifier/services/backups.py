@@ -30,7 +30,9 @@ from django.db.models import FileField
 from django.utils import timezone
 
 from classifier.models import Clinic, Image, Patient, User
+from classifier.services.backup_folder import workplace
 from classifier.services.postgres_programs import connection_environment, find_program
+from classifier.storage import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,28 +77,27 @@ def make_backup(*, target: Path) -> Summary:
     if target.exists():
         msg = f"{target} exists already. Name another file."
         raise BackupError(msg)
-    draft = target.with_name(f".{target.name}.part")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as opened, tarfile.open(fileobj=opened, mode="w") as archive:
-            summary = _fill(archive, target.parent)
+    with workplace(target.parent) as place:
+        draft = place / "archive.tar"
+        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as opened:
+            with tarfile.open(fileobj=opened, mode="w") as archive:
+                summary = _fill(archive, place)
             opened.flush()
             os.fsync(opened.fileno())
         draft.rename(target)
-    finally:
-        draft.unlink(missing_ok=True)
+        sync(target.parent)
     return summary
 
 
-def _fill(archive: tarfile.TarFile, folder: Path) -> Summary:
+def _fill(archive: tarfile.TarFile, place: Path) -> Summary:
     entries: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".backup-") as place:
-        dump = Path(place) / _DUMP
-        with _snapshot() as (snapshot, names):
-            _run("pg_dump", "--format=custom", f"--snapshot={snapshot}", f"--file={dump}")
-        with dump.open("rb") as opened:
-            _add(archive, entries, _DUMP, opened, dump.stat().st_size)
+    dump = place / _DUMP
+    with _snapshot() as (snapshot, names):
+        _run("pg_dump", "--format=custom", f"--snapshot={snapshot}", f"--file={dump}")
+    with dump.open("rb") as opened:
+        _add(archive, entries, _DUMP, opened, dump.stat().st_size)
+    dump.unlink()
     gone = []
     for name in names:
         try:
@@ -370,13 +371,19 @@ def _run(program: str, *arguments: str, feed: Iterable[bytes] = ()) -> None:
         ) as process,
     ):
         assert process.stdin is not None  # noqa: S101 - it is a pipe
-        # One that ends early says why itself.
-        with suppress(BrokenPipeError):
-            for chunk in feed:
-                process.stdin.write(chunk)
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        if process.wait() != 0:
+        try:
+            # One that ends early says why itself.
+            with suppress(BrokenPipeError):
+                for chunk in feed:
+                    process.stdin.write(chunk)
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            status = process.wait()
+        except BaseException:
+            # Whoever stops us does not wait until it is done.
+            process.kill()
+            raise
+        if status != 0:
             said.seek(0)
             words = said.read().decode(errors="replace").strip()[-500:]
             msg = f"{program} failed: {words}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -28,6 +31,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         """Write it and say what is in it."""
         target: Path = options["target"]
+        if threading.current_thread() is threading.main_thread():
+            # `docker stop` sends it: Python would end at once and leave what is half done.
+            signal.signal(signal.SIGTERM, _stop)
         if target.is_dir():
             target /= f"skinapp-{timezone.now():%Y%m%dT%H%M%S}.tar"
         try:
@@ -38,3 +44,7 @@ class Command(BaseCommand):
             f"{target}: the database and {summary.files} files, {summary.size / 1e6:.1f} MB. "
             "It holds patients' data: encrypt it, and try restoring it."
         )
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
