@@ -18,7 +18,6 @@ import tarfile
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -36,6 +35,7 @@ from classifier.storage import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 FORMAT = 1
 _DUMP, _MEDIA, _MANIFEST = "database.dump", "media/", "manifest.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +16,7 @@ from classifier.services.backups import BackupError, make_backup
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator
 
 
 class Command(BaseCommand):
@@ -31,19 +33,30 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         """Write it and say what is in it."""
         target: Path = options["target"]
-        if threading.current_thread() is threading.main_thread():
-            # `docker stop` sends it: Python would end at once and leave what is half done.
-            signal.signal(signal.SIGTERM, _stop)
         if target.is_dir():
             target /= f"skinapp-{timezone.now():%Y%m%dT%H%M%S}.tar"
         try:
-            summary = make_backup(target=target)
+            with _stoppable():
+                summary = make_backup(target=target)
         except (BackupError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(
             f"{target}: the database and {summary.files} files, {summary.size / 1e6:.1f} MB. "
             "It holds patients' data: encrypt it, and try restoring it."
         )
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Tidy up when told to stop, as `docker stop` does: Python itself would end at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:
