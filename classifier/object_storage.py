@@ -19,6 +19,7 @@ from classifier.storage import PrivateNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
 # Of one connection and one answer; a worker's lease is 150 s.
 _CONNECT_SECONDS, _READ_SECONDS = 5, 20
@@ -103,3 +104,9 @@ class PrivateS3Storage(PrivateNames, S3Storage):  # type: ignore[misc]  # the li
         """Return an object's size in bytes."""
         with _as_disk():
             return int(super().size(name))
+
+    def get_modified_time(self, name: str) -> datetime:
+        """Return when an object was stored."""
+        with _as_disk():
+            modified: datetime = super().get_modified_time(name)
+            return modified
