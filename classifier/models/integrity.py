@@ -14,7 +14,7 @@ class IntegrityRun(models.Model):
 
     started_at = models.DateTimeField(_("started at"), auto_now_add=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
-    # How many of the 256 slices are done.
+    # How many of ``services.integrity.SLICES`` are done (of 256 in runs of earlier versions).
     slices_done = models.PositiveSmallIntegerField(_("slices done"), default=0)
     # {"images", "files", "analyses", "releases", "archives"}: how many were looked at.
     looked_at = models.JSONField(_("looked at"), default=dict, blank=True)

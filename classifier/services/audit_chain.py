@@ -7,15 +7,18 @@ become links. So no writer ever waits for another one's commit, and there is one
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 from django.db.models import Max
 
 from classifier.models import AuditEvent, AuditLink
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _BATCH = 5_000
-_RANGE = 50_000
+_RANGE = 10_000
 # More than these are counted, not listed.
 MOST_FAULTS = 200
 
@@ -79,8 +82,12 @@ class Verdict:
     faults: list[Fault] = field(default_factory=list)
 
 
-def seal() -> int:
-    """Make links of all events committed so far; return how many there were."""
+def seal(*, is_over: Callable[[], bool] | None = None) -> int:
+    """Make links of all events committed so far; return how many there were.
+
+    Args:
+        is_over: tells after each batch whether to leave the rest for the next time.
+    """
     sealed = 0
     while True:
         # A transaction each: a long one would hold the lock that other sealers wait for.
@@ -88,7 +95,7 @@ def seal() -> int:
             cursor.execute("SELECT skinapp_audit_seal(%s)", [_BATCH])
             (batch,) = cursor.fetchone() or (0,)
         sealed += batch
-        if batch < _BATCH:
+        if batch < _BATCH or (is_over is not None and is_over()):
             return sealed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -20,13 +19,14 @@ from classifier.services.integrity import (
     check_installation,
     check_slices,
 )
+from classifier.services.turns import Turn
 
 logger = logging.getLogger(__name__)
 
 # So many findings are kept one by one; all are counted and logged.
 KEPT = 500
-# Some seconds of reading from a disk, half a minute from an object store.
-_IMAGES_AT_ONCE = 500
+# A second of reading from a disk, some seconds from an object store.
+_IMAGES_AT_ONCE = 100
 
 
 def run_of_the_night() -> IntegrityRun | None:
@@ -47,28 +47,28 @@ def open_run() -> IntegrityRun:
 
 
 def go_on(run: IntegrityRun, *, seconds: float) -> bool:
-    """Check slice after slice, removing orphan files, until the run or the time is over.
+    """Check slice after slice, removing orphan files, until the run or its turn is over.
 
     Two that work on one run at once do the same slice twice, but it is counted once.
 
     Args:
         run: an unfinished run.
-        seconds: no slice is begun after so long.
+        seconds: no slice is begun after so long, nor a second one while an image waits.
 
     Returns:
         Whether the run is finished.
     """
-    deadline = time.monotonic() + seconds
+    turn = Turn(seconds)
     while run.slices_done < SLICES:
-        if time.monotonic() > deadline:
-            return False
         last = min(SLICES, run.slices_done + _width()) - 1
         report = check_slices(run.slices_done, last, sweep=True)
         if run.slices_done == 0:
             report.merge(check_installation(sweep=True))
         if not _add(run, report, last + 1):
             run.refresh_from_db()
-    return True
+        if turn.is_over():
+            break
+    return run.slices_done >= SLICES
 
 
 def _width() -> int:
