@@ -29,6 +29,7 @@ ON_DEMAND = (
     "decoders",
     "audit_trail",
     "outside",
+    "views",
     "quality",
     "copies",
     "chaos",

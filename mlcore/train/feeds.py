@@ -122,23 +122,17 @@ def variants_for(chances: NDArray[np.float64], draws: int, most: int) -> NDArray
     return np.clip(expected, 1, most).astype(np.int64)
 
 
-def predict_logits(
-    model: keras.Model, squares: NDArray[np.uint8], *, flips: bool = False
-) -> NDArray[np.float32]:
+def predict_logits(model: keras.Model, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return logits (n, labels) of uint8 squares, in batches.
 
     Args:
         model: from pictures to logits.
         squares: uint8 (n, side, side, 3).
-        flips: average over the mirrored picture too.
     """
     parts = []
     for start in range(0, len(squares), _EVALUATION_BATCH):
         x = squares[start : start + _EVALUATION_BATCH].astype(np.float32)
-        logits = np.asarray(model.predict_on_batch(x))
-        if flips:
-            logits = (logits + np.asarray(model.predict_on_batch(x[:, :, ::-1]))) / 2
-        parts.append(logits)
+        parts.append(np.asarray(model.predict_on_batch(x)))
     return np.concatenate(parts).astype(np.float32)
 
 

@@ -261,18 +261,6 @@ def test_a_fault_in_the_batches_is_raised_where_training_waits() -> None:
     assert list(ahead(iter(range(20)))) == list(range(20))
 
 
-def test_flips_average_over_the_mirrored_picture(handful: Any) -> None:
-    from mlcore.networks.classifier import build_trainable
-    from mlcore.train.loop import predict_logits
-
-    model = build_trainable("small_cnn", 5, dropout=0, freeze_normalisation=False)
-    squares = handful.squares(64)
-    mirrored = np.ascontiguousarray(squares[:, :, ::-1])
-    plain, other = predict_logits(model, squares), predict_logits(model, mirrored)
-    both = predict_logits(model, squares, flips=True)
-    np.testing.assert_allclose(both, (plain + other) / 2, atol=1e-5)
-
-
 def test_the_rate_warms_up_and_falls() -> None:
     from mlcore.train.loop import _optimiser
 
