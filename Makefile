@@ -71,8 +71,8 @@ train: venv-train ## Train and measure the networks again (needs the public imag
 	@.ci/train
 
 messages: venv ## Look for texts to translate, and compile what is translated (needs GNU gettext)
-	@"$(PY)" manage.py makemessages --all --add-location file --no-wrap --no-obsolete $(addprefix -i ,.venv tests bench docs var)
-	@"$(PY)" manage.py compilemessages -i .venv
+	@DJANGO_SETTINGS_MODULE=skinapp.settings.local "$(PY)" manage.py makemessages --all --add-location file --no-wrap --no-obsolete $(addprefix -i ,.venv tests bench docs var)
+	@DJANGO_SETTINGS_MODULE=skinapp.settings.local "$(PY)" manage.py compilemessages -i .venv
 
 screenshots: venv-dev ## Take the README's screenshots from the demo clinic
 	@"$(PY)" -m tests.browser.screenshots

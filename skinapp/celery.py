@@ -15,7 +15,7 @@ from django.db import close_old_connections
 
 from skinapp.liveness import WorkerHeartbeat
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.local")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "skinapp.settings.production")
 # Django's checks would import every page, a third of a worker's memory before it forks. They run
 # with ``migrate``, before any worker starts.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
