@@ -96,6 +96,7 @@ ACTIONS: dict[str, Any] = {
     "break_glass.opened": _("Emergency access opened"),
     "break_glass.ended": _("Emergency access ended"),
     "integrity.checked": _("Files and rows checked"),
+    "instance.restored": _("Backup restored"),
     "token.created": _("API token made"),
     "token.revoked": _("API token revoked"),
     "patients.listed": _("List of patients read by a program"),
@@ -120,6 +121,7 @@ _INSTALLATION_ACTIONS = (
     "rerun.cancelled",
     "rerun.exported",
     "integrity.checked",
+    "instance.restored",
 )
 
 

@@ -31,6 +31,7 @@ _TOLD: dict[str, Any] = {
     # Each count has a name of its own.
     "counts": "",
     "label_set": _("Network"),
+    "made_at": _("Moment of the backup"),
     "modality": _("Modality"),
     "pace": _("How often"),
     "role": _("Role"),
@@ -47,6 +48,9 @@ _TOLD: dict[str, Any] = {
 _COUNTED: dict[str, Any] = {
     "lines": _("Lines"),
     "cases": _("Cases"),
+    "files": _("Files"),
+    "sessions": _("Sessions ended"),
+    "tokens": _("API tokens revoked"),
     **{state.value: state.label for state in RowState},
 }
 _LOOKED_AT: dict[str, Any] = {

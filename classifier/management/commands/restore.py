@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from classifier.services.backups import BackupError, restore_backup, verify_backup
+from classifier.services.restored import note_restore
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -30,6 +31,11 @@ class Command(BaseCommand):
             help="Throw away what this instance holds. Without it, it must be empty.",
         )
         parser.add_argument(
+            "--keep-access",
+            action="store_true",
+            help="Keep the sessions and API tokens of the backup's moment, revoked ones as well.",
+        )
+        parser.add_argument(
             "--verify-only", action="store_true", help="Only check the archive's hashes."
         )
 
@@ -45,9 +51,19 @@ class Command(BaseCommand):
         except (BackupError, OSError) as error:
             raise CommandError(str(error)) from error
         call_command("migrate", verbosity=0, interactive=False)
+        keep = options["keep_access"]
+        ended = note_restore(summary=summary, keep_access=keep)
         self.stdout.write(
             f"Restored the database and {summary.files} files of {summary.made_at}. "
-            "Everybody's sessions are those of that moment."
+            + (
+                "Sessions and API tokens are those of that moment, also what was ended since."
+                if keep
+                else f"{ended.sessions} sessions were ended and {ended.tokens} API tokens revoked."
+            )
+        )
+        self.stdout.write(
+            "People, roles, passwords and webhooks are those of that moment, too: deactivate again "
+            "who was deactivated since."
         )
         if summary.gone:
             self.stdout.write(
