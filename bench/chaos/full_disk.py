@@ -21,9 +21,9 @@ class FullDiskStorage(PrivateFileSystemStorage):
 
     def _save(self, name: str, content: File[bytes]) -> str:
         if not Path(os.environ["CHAOS_FULL"]).exists():
-            return str(super()._save(name, content))  # type: ignore[misc]  # the stubs leave it out
+            return str(super()._save(name, content))
         whole = content.read()
-        super()._save(name, ContentFile(whole[: len(whole) // 2]))  # type: ignore[misc]  # likewise
+        super()._save(name, ContentFile(whole[: len(whole) // 2]))
         # The one device that refuses every byte with "No space left on device".
         full = os.open("/dev/full", os.O_WRONLY)
         try:
