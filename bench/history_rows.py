@@ -11,131 +11,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from bench.history_names import COMMON, FIRST_NAMES, HEADS, MIDDLES, TAILS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_FIRST_NAMES = [
-    "Maria",
-    "Anna",
-    "Peter",
-    "Hans",
-    "Jürgen",
-    "Ursula",
-    "Zoë",
-    "Ahmet",
-    "Fatma",
-    "Li",
-    "Wei",
-    "Amara",
-    "Jonas",
-    "Noël",
-    "Élodie",
-    "Søren",
-    "Olga",
-    "Ivan",
-    "Sam",
-    "Kim",
-    "Rosa",
-    "José",
-    "Lucía",
-    "Grace",
-    "John",
-    "Mary",
-    "Emma",
-    "Mia",
-    "Paul",
-    "Lena",
-    "Ben",
-    "Omar",
-    "Aïcha",
-    "Priya",
-    "Ravi",
-    "Yuki",
-]
-_COMMON = [
-    "Müller",
-    "Schmidt",
-    "Nguyen",
-    "Garcia",
-    "Novak",
-    "Smith",
-    "Kowalski",
-    "Öztürk",
-    "Jensen",
-    "Rossi",
-]
-_HEADS = [
-    "Bar",
-    "Ber",
-    "Bor",
-    "Dal",
-    "Del",
-    "Dor",
-    "Fal",
-    "Fen",
-    "Gar",
-    "Gol",
-    "Hal",
-    "Her",
-    "Kal",
-    "Kor",
-    "Lan",
-    "Lin",
-    "Mar",
-    "Mol",
-    "Nor",
-    "Pal",
-    "Per",
-    "Ras",
-    "Rin",
-    "Sal",
-    "Sten",
-    "Tal",
-    "Tor",
-    "Val",
-    "Wer",
-    "Zan",
-]
-_MIDDLES = [
-    "a",
-    "e",
-    "i",
-    "o",
-    "u",
-    "an",
-    "en",
-    "in",
-    "on",
-    "el",
-    "er",
-    "il",
-    "or",
-    "ura",
-    "eni",
-    "ala",
-    "ese",
-    "oli",
-    "ani",
-    "ora",
-]
-_TAILS = [
-    "berg",
-    "dal",
-    "feld",
-    "ström",
-    "ez",
-    "ini",
-    "ova",
-    "sen",
-    "ska",
-    "mann",
-    "ton",
-    "ley",
-    "ard",
-    "ides",
-    "oğlu",
-]
-# Members of each clinic, by whether it is the big one.
 _MEMBERS = "CASE WHEN clinic = 0 THEN 40 ELSE 6 END"
 
 
@@ -204,8 +84,8 @@ def _clinics(clinics: int) -> str:
     WHERE m <= {_MEMBERS};
     INSERT INTO classifier_user (id, password, is_superuser, first_name, last_name, is_staff,
       is_active, date_joined, email)
-    SELECT id, '!', false, ({_array(_FIRST_NAMES)})[1 + (clinic * 7 + m) % {len(_FIRST_NAMES)}],
-      ({_array(_HEADS)})[1 + (clinic * 5 + m * 3) % {len(_HEADS)}] || 'mann', false, true, now(),
+    SELECT id, '!', false, ({_array(FIRST_NAMES)})[1 + (clinic * 7 + m) % {len(FIRST_NAMES)}],
+      ({_array(HEADS)})[1 + (clinic * 5 + m * 3) % {len(HEADS)}] || 'mann', false, true, now(),
       'member' || m || '@clinic' || clinic || '.example'
     FROM seed_member;
     INSERT INTO classifier_membership (role, created_at, clinic_id, user_id)
@@ -330,12 +210,12 @@ _PATIENT_ROWS = f"""
 INSERT INTO classifier_patient (id, record_number, name, date_of_birth, sex, skin_type, notes,
   archived, created_at, updated_at, clinic_id, created_by_id)
 SELECT id, 'MRN-' || lpad(n::text, 8, '0'),
-  ({_array(_FIRST_NAMES)})[1 + {drawn("n", 31, len(_FIRST_NAMES))}] || ' ' ||
+  ({_array(FIRST_NAMES)})[1 + {drawn("n", 31, len(FIRST_NAMES))}] || ' ' ||
   CASE WHEN {drawn("n", 32, 10)} < 3
-    THEN ({_array(_COMMON)})[1 + {drawn("n", 33, len(_COMMON))}]
-    ELSE ({_array(_HEADS)})[1 + {drawn("n", 33, len(_HEADS))}]
-      || ({_array(_MIDDLES)})[1 + {drawn("n", 34, len(_MIDDLES))}]
-      || ({_array(_TAILS)})[1 + {drawn("n", 35, len(_TAILS))}] END,
+    THEN ({_array(COMMON)})[1 + {drawn("n", 33, len(COMMON))}]
+    ELSE ({_array(HEADS)})[1 + {drawn("n", 33, len(HEADS))}]
+      || ({_array(MIDDLES)})[1 + {drawn("n", 34, len(MIDDLES))}]
+      || ({_array(TAILS)})[1 + {drawn("n", 35, len(TAILS))}] END,
   date '1930-01-01' + {drawn("n", 36, 30_000)}::int, (ARRAY['female','male','unknown'])[1 + n % 3],
   (ARRAY['I','II','III','IV','V','VI','unknown'])[1 + n % 7],
   CASE WHEN n % 4 = 0 THEN 'Had a melanoma of the back removed elsewhere.' ELSE '' END,
