@@ -1,16 +1,14 @@
 """One archive of everything: the database and the files its rows name, of one moment.
 
-A tar file of ``database.dump`` (PostgreSQL's custom format), ``media/…`` and, last,
-``manifest.json`` with the SHA-256 of each. Rows and files agree because the list of files and the
-dump come from one snapshot, and a stored file is never changed. Files come from and go to the
-storage of the settings, a folder or an object store, one after the other: an archive that was made
-with one can be restored into the other, and no more than one picture is held in memory.
+What it is made of stands in :mod:`classifier.services.backup_archive`. Rows and files agree because
+the list of files and the dump come from one snapshot, and a stored file is never changed. Files
+come from and go to the storage of the settings, a folder or an object store, one after the other:
+an archive that was made with one can be restored into the other, and no more than one picture is
+held in memory, nor a list of them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 import subprocess
@@ -18,7 +16,7 @@ import tarfile
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.core.files import File
@@ -29,6 +27,15 @@ from django.db.models import FileField
 from django.utils import timezone
 
 from classifier.models import Clinic, Image, Patient, User
+from classifier.services.backup_archive import (
+    DUMP,
+    MEDIA,
+    ArchiveWriter,
+    BackupError,
+    chunks,
+    parts,
+    verify_backup,
+)
 from classifier.services.backup_folder import workplace
 from classifier.services.postgres_programs import connection_environment, find_program
 from classifier.storage import sync
@@ -36,15 +43,6 @@ from classifier.storage import sync
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-FORMAT = 1
-_DUMP, _MEDIA, _MANIFEST = "database.dump", "media/", "manifest.json"
-_CHUNK = 1024 * 1024
-_MOST_MANIFEST = 1024**3
-
-
-class BackupError(Exception):
-    """A backup cannot be made or restored; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -91,36 +89,43 @@ def make_backup(*, target: Path) -> Summary:
 
 
 def _fill(archive: tarfile.TarFile, place: Path) -> Summary:
-    entries: dict[str, dict[str, Any]] = {}
-    dump = place / _DUMP
-    with _snapshot() as (snapshot, names):
-        _run("pg_dump", "--format=custom", f"--snapshot={snapshot}", f"--file={dump}")
-    with dump.open("rb") as opened:
-        _add(archive, entries, _DUMP, opened, dump.stat().st_size)
-    dump.unlink()
-    gone = []
-    for name in names:
-        try:
-            with default_storage.open(name, "rb") as stored:
-                _add(archive, entries, _MEDIA + name, stored, stored.size)
-        except FileNotFoundError:
-            gone.append(name)
-    # An erasure takes rows and files away together, an import's end a name and its archive; any
-    # other gap is a loss.
-    if lost := sorted(set(gone) & set(_named(connection))):
+    dump = place / DUMP
+    # Names and lines lie in files: a million of them would be gigabytes of memory.
+    with (place / "names").open("w+") as names, (place / "lines").open("w+b") as lines:
+        with _snapshot() as (snapshot, own):
+            _run("pg_dump", "--format=custom", f"--snapshot={snapshot}", f"--file={dump}")
+            names.writelines(json.dumps(name) + "\n" for name in _named(own))
+        names.seek(0)
+        writer = ArchiveWriter(archive, lines)
+        with dump.open("rb") as opened:
+            writer.add(DUMP, opened, dump.stat().st_size)
+        dump.unlink()
+        gone = []
+        for name in map(json.loads, names):
+            try:
+                with default_storage.open(name, "rb") as stored:
+                    writer.add(MEDIA + name, stored, stored.size)
+            except FileNotFoundError:
+                gone.append(name)
+        _refuse_losses(gone)
+        made_at = timezone.now().isoformat(timespec="seconds")
+        writer.finish(made_at=made_at, migrations=_applied(), gone=gone)
+    return Summary(made_at, writer.files, writer.size, len(gone))
+
+
+def _refuse_losses(gone: list[str]) -> None:
+    """Refuse a backup that lacks files which rows still name.
+
+    An erasure takes rows and files away together, an import's end a name and its archive; any
+    other gap is a loss.
+
+    Raises:
+        BackupError: there is one.
+    """
+    missing = set(gone)
+    if missing and (lost := [name for name in _named(connection) if name in missing]):
         msg = f"{len(lost)} files of rows are missing, {lost[0]} first. See check_integrity."
         raise BackupError(msg)
-    manifest = {
-        "format": FORMAT,
-        "made_at": timezone.now().isoformat(timespec="seconds"),
-        "migrations": _applied(),
-        "gone": gone,
-        "entries": entries,
-    }
-    body = json.dumps(manifest, indent=1).encode()
-    archive.addfile(_header(_MANIFEST, len(body)), io.BytesIO(body))
-    size = sum(int(entry["bytes"]) for entry in entries.values())
-    return Summary(str(manifest["made_at"]), len(entries) - 1, size, len(gone))
 
 
 def _applied() -> list[str]:
@@ -128,8 +133,8 @@ def _applied() -> list[str]:
 
 
 @contextmanager
-def _snapshot() -> Iterator[tuple[str, list[str]]]:
-    """Hold a moment of the database; yields its name and the files that rows name in it."""
+def _snapshot() -> Iterator[tuple[str, Any]]:
+    """Hold a moment of the database; yields its name and a connection that sees it."""
     own: Any = connections.create_connection("default")
     try:
         own.set_autocommit(False)
@@ -138,96 +143,28 @@ def _snapshot() -> Iterator[tuple[str, list[str]]]:
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             cursor.execute("SELECT pg_export_snapshot()")
             (name,) = cursor.fetchone()
-        yield name, _named(own)
+        yield name, own
     finally:
         own.rollback()
         own.close()
 
 
-def _named(own: Any) -> list[str]:
-    """Return the names of all stored files, sorted."""
-    found: set[str] = set()
+def _named(own: Any) -> Iterator[str]:
+    """Yield the names of all stored files, each once, in the order of their characters."""
     quote = own.ops.quote_name
-    with own.cursor() as cursor:
-        for model in apps.get_models():
-            for field in model._meta.local_fields:
-                if isinstance(field, FileField) and model._meta.managed:
-                    column, table = quote(field.column), quote(model._meta.db_table)
-                    cursor.execute(f"SELECT {column} FROM {table} WHERE {column} <> ''")  # noqa: S608 - our own names
-                    found.update(name for (name,) in cursor.fetchall())
-    return sorted(found)
-
-
-def _add(
-    archive: tarfile.TarFile,
-    entries: dict[str, dict[str, Any]],
-    name: str,
-    opened: IO[bytes] | File[bytes],
-    size: int,
-) -> None:
-    reader = _Hashing(opened)
-    archive.addfile(_header(name, size), reader)
-    # Only of use for reading back; with a million files it would be a gigabyte.
-    archive.members.clear()  # type: ignore[attr-defined] # the stubs leave it out
-    entries[name] = {"sha256": reader.sha256.hexdigest(), "bytes": size}
-
-
-def _header(name: str, size: int) -> tarfile.TarInfo:
-    header = tarfile.TarInfo(name)
-    header.size = size
-    header.mode = 0o600
-    header.mtime = int(timezone.now().timestamp())
-    return header
-
-
-class _Hashing:
-    """Passes a file on and hashes it on the way."""
-
-    def __init__(self, opened: IO[bytes] | File[bytes]) -> None:
-        self._opened = opened
-        self.sha256 = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._opened.read(size)
-        self.sha256.update(data)
-        return data
-
-
-def verify_backup(*, archive: Path) -> dict[str, Any]:
-    """Read an archive from end to end and return its manifest.
-
-    Raises:
-        BackupError: it is no archive of ours, or a byte of it was changed.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    manifest: dict[str, Any] | None = None
-    try:
-        with tarfile.open(archive, "r:") as opened:
-            for member in _members(opened):
-                body = opened.extractfile(member) if member.isreg() else None
-                if body is None or member.name in found or manifest is not None:
-                    raise BackupError(f"{archive} holds {member.name!r}, which no backup does.")  # noqa: EM102 - one place
-                if member.name == _MANIFEST:
-                    manifest = json.loads(body.read(_MOST_MANIFEST))
-                    continue
-                digest = hashlib.sha256()
-                for chunk in _chunks(body):
-                    digest.update(chunk)
-                found[member.name] = {"sha256": digest.hexdigest(), "bytes": member.size}
-    except (tarfile.TarError, ValueError, OSError) as error:
-        msg = f"{archive} cannot be read as a backup: {error}"
-        raise BackupError(msg) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        msg = f"{archive} has no manifest that this version knows; it may have been cut off."
-        raise BackupError(msg)
-    entries = manifest["entries"]
-    wrong = sorted(
-        name for name in entries.keys() | found.keys() if entries.get(name) != found.get(name)
-    )
-    if wrong or _DUMP not in entries:
-        msg = f"{len(wrong)} parts of {archive} are not as they were written, {wrong[:1]} first."
-        raise BackupError(msg)
-    return manifest
+    asked = [
+        f"SELECT {quote(field.column)} AS name FROM {quote(model._meta.db_table)}"  # noqa: S608 - our own names
+        f" WHERE {quote(field.column)} <> ''"
+        for model in apps.get_models()
+        for field in model._meta.local_fields
+        if isinstance(field, FileField) and model._meta.managed
+    ]
+    names = f"SELECT name FROM ({' UNION '.join(asked)}) AS named"  # noqa: S608 - likewise
+    # Fetched in pieces.
+    with own.chunked_cursor() as cursor:
+        cursor.execute(f'{names} ORDER BY name COLLATE "C"')
+        for (name,) in cursor:
+            yield name
 
 
 def restore_backup(*, archive: Path, replace: bool = False) -> Summary:
@@ -253,32 +190,30 @@ def restore_backup(*, archive: Path, replace: bool = False) -> Summary:
     if not replace and (held := _what_is_held()):
         msg = f"This instance holds {held}. Restore into an empty one, or give --replace."
         raise BackupError(msg)
-    names = [name for name in manifest["entries"] if name.startswith(_MEDIA)]
     _program("pg_restore")
     _empty_database()
     with tarfile.open(archive, "r:") as opened:
-        for member in _members(opened):
-            body = opened.extractfile(member)
-            assert body is not None  # noqa: S101 - verified above
-            if member.name == _DUMP:
+        for name, body in parts(opened):
+            if name == DUMP:
                 _run(
                     "pg_restore",
                     *("--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"),
                     # That on an extension is its owner's to write, who may be somebody else.
                     "--no-comments",
                     f"--dbname={connection.settings_dict['NAME']}",
-                    feed=_chunks(body),
+                    feed=chunks(body),
                 )
                 # Not before: pictures that are gone while their rows are, too, are gone for good.
                 _empty_storage("")
-            elif member.name.startswith(_MEDIA):
-                default_storage.save(member.name.removeprefix(_MEDIA), File(body))
+            else:
+                default_storage.save(name.removeprefix(MEDIA), File(body))
     missing = [name for name in _named(connection) if not default_storage.exists(name)]
     if unexplained := sorted(set(missing) - set(manifest["gone"])):
         msg = f"{len(unexplained)} files of rows are missing after all, {unexplained[0]} first."
         raise BackupError(msg)
-    size = sum(int(entry["bytes"]) for entry in manifest["entries"].values())
-    return Summary(str(manifest["made_at"]), len(names), size, len(manifest["gone"]))
+    return Summary(
+        str(manifest["made_at"]), manifest["files"], manifest["bytes"], len(manifest["gone"])
+    )
 
 
 def _empty_database() -> None:
@@ -299,18 +234,6 @@ def _program(name: str) -> str:
         msg = f"There is no {name}. Install PostgreSQL's client programs."
         raise BackupError(msg)
     return path
-
-
-def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Yield the members in their order; unlike ``TarFile`` itself, keep none of them."""
-    while (member := opened.next()) is not None:
-        opened.members.clear()  # type: ignore[attr-defined] # the stubs leave it out
-        yield member
-
-
-def _chunks(body: IO[bytes]) -> Iterator[bytes]:
-    while chunk := body.read(_CHUNK):
-        yield chunk
 
 
 def _what_is_held() -> str:

@@ -24,7 +24,8 @@ from django.db import connection
 
 from classifier.choices import Modality
 from classifier.services import backups
-from classifier.services.backups import BackupError, make_backup, restore_backup, verify_backup
+from classifier.services.backup_archive import BackupError, verify_backup
+from classifier.services.backups import make_backup, restore_backup
 from classifier.services.erasure import erase_patient
 from classifier.services.images import add_image
 from classifier.services.postgres_programs import connection_environment
@@ -322,7 +323,7 @@ def archive(transactional_db: None, cast: Cast, tmp_path: Path) -> Path:
 def test_an_archive_that_was_touched_is_refused_before_anything_is(
     archive: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert verify_backup(archive=archive)["format"] == 1
+    assert verify_backup(archive=archive)["format"] == 2
     call_command("restore", str(archive), "--verify-only")
 
     def spoilt(name: str, data: bytes) -> bytes:

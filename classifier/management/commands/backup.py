@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from classifier.services.backups import BackupError, make_backup
+from classifier.services.backup_archive import BackupError
+from classifier.services.backups import make_backup
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from classifier.services.backups import BackupError, restore_backup, verify_backup
+from classifier.services.backup_archive import BackupError, verify_backup
+from classifier.services.backups import restore_backup
 from classifier.services.restored import note_restore
 
 if TYPE_CHECKING:
