@@ -18,7 +18,7 @@ from classifier.services import erasure
 from classifier.services.erasure import erase_patient
 from classifier.services.errors import RuleError
 from classifier.services.patients import update_patient
-from tests.exchange.test_imports import HEAD, packed, sent, through
+from tests.exchange.imported import HEAD, packed, sent, through
 from tests.web.uploaded import picture_bytes
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from classifier.models import AuditEvent, Image, ImportRun, IntegrityRun
 from classifier.services.integrity_runs import go_on, open_run
 from classifier.tasks import imports
 from classifier.tasks.imports import run_imports_task
-from tests.exchange.test_imports import HEAD, packed, sent, through
+from tests.exchange.imported import HEAD, packed, sent, through
 from tests.jobs.test_integrity import age, check
 from tests.web.uploaded import picture_bytes
 
