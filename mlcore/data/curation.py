@@ -1,8 +1,9 @@
 """What is wrong with the public sets, as committed facts.
 
-``curation_isic9.csv`` is the manifest that ``python -m mlcore curate`` writes: one row per file of
-the set with action, label, reason, evidence, group and the SHA-256 of the bytes that were audited
-(see :mod:`mlcore.audit.manifest`). Training leaves out what it drops, and nothing else.
+``curation_isic9.csv`` and ``curation_clinical5.csv`` are the manifests that ``python -m mlcore
+curate`` writes: one row per file of the set with action, label, reason, evidence, group and the
+SHA-256 of the bytes that were audited (see :mod:`mlcore.audit.manifest`). Training leaves out what
+they drop, and whatever shares a group with a tested picture (:mod:`mlcore.data.splits`).
 """
 
 from __future__ import annotations

@@ -249,5 +249,5 @@ OTHERS = [
         "video",
     ),
     Hostile("film.mkv.jpg", "Matroska film", lambda: b"\x1a\x45\xdf\xa3" + bytes(100), "video"),
-    Hostile("scan.dcm", "DICOM object", _dicom, "dicom"),
+    Hostile("scan.dcm", "DICOM mark with nothing behind it", _dicom, "dicom"),
 ]
