@@ -157,7 +157,8 @@ def _answer(answer: AnswerFacts) -> dict[str, Any]:
             [_("SHA-256 of the release"), answer.sha256],
             [_("Engine"), answer.engine],
             [_("Answered"), _day(answer.answered_at)],
-            [_("Worst plausible group"), term(answer.triage_group)],
+            # Of a rejected picture nothing is plausible.
+            *([[_("Worst plausible group"), term(answer.triage_group)]] if answer.ranked else []),
         ],
     }
 

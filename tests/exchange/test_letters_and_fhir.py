@@ -20,6 +20,7 @@ from classifier.services.modalities import correct_modality
 from classifier.services.outcomes import record_outcome, withdraw_outcome
 from classifier.services.readings import save_reading
 from classifier.services.reviews import save_review
+from mlcore.labels import TRIAGE_ORDER, label_set
 from tests import factories
 from tests.web.answered import answered
 
@@ -247,9 +248,13 @@ def test_what_is_no_answer_is_not_sent_as_one(cast: Cast, decision: Decision) ->
     assert ("component" in answer) is (decision == Decision.CANNOT_SAY)
     text = text_of(fetch(cast, cast.owner, "analysis_letter", analysis).content)
     assert "too blurred" in text
-    assert ("Melanoma" in text.split("What the answer cannot do")[0]) is (
-        decision == Decision.CANNOT_SAY
+    said = (
+        text.partition("The network's answer")[2].partition("What the answer cannot do")[0].lower()
     )
+    ranked = decision == Decision.CANNOT_SAY
+    assert ("worst plausible group skin cancer" in said) is ranked
+    words = {label.name.lower() for label in label_set("isic9").labels} | set(TRIAGE_ORDER)
+    assert any(word in said for word in words) is ranked
 
 
 def test_the_letter_is_tagged_and_says_it_all(cast: Cast) -> None:
