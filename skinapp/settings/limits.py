@@ -15,7 +15,8 @@ INTAKE_MAX_FILES = env.int("INTAKE_MAX_FILES", default=12)
 INTAKE_DECODERS = env.int("INTAKE_DECODERS", default=2)
 INTAKE_DECODE_MEMORY = env.int("INTAKE_DECODE_MEMORY", default=1024**3)
 INTAKE_DECODE_SECONDS = env.int("INTAKE_DECODE_SECONDS", default=20)
-INTAKE_DECODE_WALL_SECONDS = env.float("INTAKE_DECODE_WALL_SECONDS", default=120)
+# Below the soft limit of the task that imports, which would end the task instead of the decoder.
+INTAKE_DECODE_WALL_SECONDS = env.float("INTAKE_DECODE_WALL_SECONDS", default=90)
 # Then it makes room for a fresh one, in case a decoder loses memory.
 INTAKE_DECODER_PICTURES = env.int("INTAKE_DECODER_PICTURES", default=1_000)
 # One request may carry the allowed number of images; the body is refused by its declared length.

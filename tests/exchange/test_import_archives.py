@@ -18,6 +18,7 @@ from classifier.services import erasure
 from classifier.services.erasure import erase_patient
 from classifier.services.errors import RuleError
 from classifier.services.patients import update_patient
+from classifier.tasks import imports
 from tests.exchange.imported import HEAD, packed, sent, through
 from tests.web.uploaded import picture_bytes
 
@@ -235,3 +236,9 @@ def test_an_erasure_and_a_worker_at_a_line_wait_for_each_other(
     assert not ImportRow.objects.filter(patient__record_number="N-1").exists()
     run.refresh_from_db()
     assert run.state == ImportState.ENDED
+
+
+def test_a_decoder_is_ended_before_the_task_that_asked_it(settings: SettingsWrapper) -> None:
+    limit = imports.run_imports_task.soft_time_limit
+    assert limit is not None
+    assert settings.INTAKE_DECODE_WALL_SECONDS + imports._SLICE_SECONDS < limit
