@@ -111,7 +111,7 @@ def told_answer(answer: NetworkAnswer) -> AnswerOut:
         reason=prediction.reason,
         first_label=answer.ranked[0].label.key if answer.is_answer else None,
         words=(answer.words or None) if answer.is_answer else None,
-        triage_group=prediction.triage_group if usable else None,
+        triage_group=prediction.plausible_group or None,
         probabilities=[
             RankedOut(
                 label=row.label.key,

@@ -229,7 +229,8 @@ class AnswerOut(Schema):
 
     ``first_label`` is set where ``decision`` is ``answer``. Where it is ``cannot_say``, the
     probabilities are given for completeness and are no answer; where it is ``rejected``, there are
-    none.
+    none. ``triage_group`` is the worst plausible one; it is null where the picture was rejected,
+    and where ``reason_code`` is ``outside_labels``: nothing can be said of it then.
     """
 
     decision: Decision

@@ -99,6 +99,7 @@ class AnswerFacts:
         reason: why it could not say, or why the picture was rejected.
         words: the first probability in a sentence.
         ranked: most probable first; empty where the picture was rejected.
+        triage_group: the worst plausible one; "" where nothing can be said of it.
         model: key of the model version.
         sha256: of the release.
         limits: sentences about what the answer cannot do, from the release's card.

@@ -139,6 +139,7 @@ def _facts(report: Report) -> dict[str, Any]:
 
 def _answer(answer: AnswerFacts) -> dict[str, Any]:
     said, words = answer.decision_words, [answer.reason]
+    group = term(answer.triage_group) or _("cannot be said")
     if answer.decision == Decision.ANSWER:
         said, words = f"{answer.ranked[0].name} ({answer.ranked[0].percent})", [answer.words]
     elif answer.ranked:
@@ -158,7 +159,7 @@ def _answer(answer: AnswerFacts) -> dict[str, Any]:
             [_("Engine"), answer.engine],
             [_("Answered"), _day(answer.answered_at)],
             # Of a rejected picture nothing is plausible.
-            *([[_("Worst plausible group"), term(answer.triage_group)]] if answer.ranked else []),
+            *([[_("Worst plausible group"), group]] if answer.ranked else []),
         ],
     }
 

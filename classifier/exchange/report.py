@@ -163,7 +163,7 @@ def _answer(analysis: Analysis, answer: Answer) -> AnswerFacts:
             Chance(each.label.key, label_name(each.label), each.probability, each.percent)
             for each in shown
         ),
-        triage_group=said.triage_group,
+        triage_group=said.plausible_group,
         model=version.pk,
         label_set=analysis.label_set,
         version=version.version,

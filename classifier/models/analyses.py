@@ -24,6 +24,7 @@ from classifier.models.people import Clinic, User
 from classifier.models.registry import LabelSet, ModelVersion
 from classifier.querysets.analyses import AnalysisQuerySet
 from classifier.querysets.records import ClinicOwnedQuerySet
+from mlcore.decision import OUTSIDE_LABELS
 
 # What the history filters by.
 _FILTERED = (
@@ -363,3 +364,14 @@ class Prediction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} ({self.decision})"
+
+    @property
+    def plausible_group(self) -> str:
+        """The worst plausible triage group as it may be told; "" where nothing can be said.
+
+        Of a picture that is not usable, or unlike everything the network knows, the probabilities
+        rest on nothing, and "benign" would be as empty a word as any. Lists are ordered by
+        ``triage_group`` all the same.
+        """
+        baseless = self.decision == Decision.REJECTED or self.reason_code == OUTSIDE_LABELS
+        return "" if baseless else self.triage_group

@@ -83,7 +83,9 @@ class Side:
     Attributes:
         decision: see ``Decision``.
         label: name of the first label.
-        group: the worst plausible triage group; "" where the picture is not usable.
+        group: the worst plausible triage group, where there is an answer; else "". Of "cannot say"
+            no row keeps the reason, and where that is that the picture is unlike what the network
+            knows, its group says nothing.
     """
 
     decision: str
@@ -255,5 +257,5 @@ def _side(key: str, decision: str, label: str, rank: int) -> Side:
     return Side(
         decision=decision,
         label=label_set(key).label(label).name,
-        group="" if decision == Decision.REJECTED else TRIAGE_ORDER[rank],
+        group=TRIAGE_ORDER[rank] if decision == Decision.ANSWER else "",
     )

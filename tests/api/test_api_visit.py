@@ -43,7 +43,9 @@ def a_file(seed: int = 1, name: str = "IMG_0001.png") -> SimpleUploadedFile:
     return SimpleUploadedFile(name, drawn.getvalue(), content_type="image/png")
 
 
-def answered(cast: Cast, *, decision: str = Decision.ANSWER, **facts: Any) -> Analysis:
+def answered(
+    cast: Cast, *, decision: str = Decision.ANSWER, code: str = "unsure", **facts: Any
+) -> Analysis:
     """Return a finished analysis of the first clinic's patient: melanoma with 62 %."""
     image = factories.make_image(cast.patient, cast.owner)
     analysis = factories.make_analysis(image, cast.owner)
@@ -55,7 +57,7 @@ def answered(cast: Cast, *, decision: str = Decision.ANSWER, **facts: Any) -> An
         image=image,
         model_version=version,
         decision=decision,
-        reason_code="" if decision == Decision.ANSWER else "low_confidence",
+        reason_code="" if decision == Decision.ANSWER else code,
         reason="" if decision == Decision.ANSWER else "The network is not sure enough.",
         probabilities=chances,
         top_label="melanoma",
@@ -214,6 +216,10 @@ def test_an_answer_is_told_as_the_page_tells_it(cast: Cast) -> None:
         None,
     )
     assert answer["reason"] == "The network is not sure enough."
+    assert answer["triage_group"] == "skin cancer"
+    unlike = answered(cast, decision=Decision.CANNOT_SAY, code="outside_labels")
+    answer = told(program.get(f"/analyses/{unlike.pk}/result"))["answer"]
+    assert (answer["reason_code"], answer["triage_group"]) == ("outside_labels", None)
 
 
 def test_reviews_follow_the_pages_rules(cast: Cast) -> None:

@@ -257,6 +257,15 @@ def test_what_is_no_answer_is_not_sent_as_one(cast: Cast, decision: Decision) ->
     assert any(word in said for word in words) is ranked
 
 
+@pytest.mark.parametrize("code", ["unsure", "outside_labels"])
+def test_no_group_is_told_where_the_probabilities_rest_on_nothing(cast: Cast, code: str) -> None:
+    analysis = judged(cast, decision=Decision.CANNOT_SAY, top="nevus", reason_code=code)
+    read(analysis, cast.owner)
+    text = text_of(fetch(cast, cast.owner, "analysis_letter", analysis).content)
+    told = "cannot be said" if code == "outside_labels" else "benign lesion"
+    assert f"Worst plausible group {told}" in text
+
+
 def test_the_letter_is_tagged_and_says_it_all(cast: Cast) -> None:
     Patient.objects.filter(pk=cast.patient.pk).update(name="Zoë Łukasz #let x = Ωmega")
     analysis = judged(cast, confidence=0.731)

@@ -57,7 +57,12 @@ def version_of(key: LabelSet) -> ModelVersion:
 
 
 def predict(
-    image: Image, *, top: str, decision: str = Decision.ANSWER, confidence: float = 0.8
+    image: Image,
+    *,
+    top: str,
+    decision: str = Decision.ANSWER,
+    confidence: float = 0.8,
+    reason_code: str = "too_blurred",
 ) -> Prediction:
     """Store what a network could have said: ``top`` first, the rest in the set's order."""
     key = factories.label_set_of(image)
@@ -75,7 +80,7 @@ def predict(
         image=image,
         model_version=version,
         decision=decision,
-        reason_code="" if decision == Decision.ANSWER else "too_blurred",
+        reason_code="" if decision == Decision.ANSWER else reason_code,
         reason="" if decision == Decision.ANSWER else REASON,
         probabilities=probabilities,
         top_label=top,
@@ -96,7 +101,7 @@ def answered(
     image: Image, by: User, *, top: str = "melanoma", decision: str = Decision.ANSWER, **extra: Any
 ) -> Analysis:
     """Make a finished analysis."""
-    prediction = predict(image, top=top, decision=decision, **_taken(extra, "confidence"))
+    prediction = predict(image, top=top, decision=decision, **_taken(extra, "confidence", "reason_code"))
     state = State.REJECTED if decision == Decision.REJECTED else State.SUCCEEDED
     rank = TRIAGE_ORDER.index(prediction.triage_group)
     facts: dict[str, Any] = {

@@ -80,6 +80,18 @@ def test_the_change_of_each_chance_is_told_in_points(cast: Cast, lesion: Lesion)
 
 
 @pytest.mark.usefixtures("open_clinic")
+def test_a_group_that_cannot_be_said_is_compared_with_none(cast: Cast, lesion: Lesion) -> None:
+    unlike = {"decision": Decision.CANNOT_SAY, "reason_code": "outside_labels"}
+    photographed(lesion, cast.owner, days_ago=9, top="nevus")
+    photographed(lesion, cast.owner, top="nevus", **unlike)
+    page = cast.client_of(cast.owner).get(address_of(lesion)).content.decode()
+    row = page.partition("Worst plausible group")[2].partition("</tr>")[0]
+    assert row.count("Benign lesion") == 1
+    assert "cannot be said" in row
+    assert "the same" not in row
+
+
+@pytest.mark.usefixtures("open_clinic")
 def test_answers_of_different_versions_are_not_compared(cast: Cast, lesion: Lesion) -> None:
     photographed(lesion, cast.owner, days_ago=9, top="nevus")
     switched()

@@ -193,6 +193,21 @@ def test_cannot_say_is_no_answer(open_cast: Cast, client: Client, image: Image) 
 
 
 @pytest.mark.parametrize(
+    ("code", "told"),
+    [("unsure", ">Benign lesion"), ("outside_labels", "cannot be said")],
+)
+def test_no_group_is_told_of_what_the_network_does_not_know(
+    open_cast: Cast, client: Client, image: Image, code: str, told: str
+) -> None:
+    facts = {"decision": Decision.CANNOT_SAY, "top": "nevus", "reason_code": code}
+    page = shown(client, make.answered(image, open_cast.owner, **facts))
+    words = page.partition("Worst plausible group:")[2].partition("</p>")[0]
+    assert [word in words for word in (">Benign lesion", "cannot be said")] == [
+        word == told for word in (">Benign lesion", "cannot be said")
+    ]
+
+
+@pytest.mark.parametrize(
     ("manifest", "shares", "premise"),
     [
         ({}, True, "They assume the mix of cases"),
