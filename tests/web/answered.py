@@ -101,7 +101,9 @@ def answered(
     image: Image, by: User, *, top: str = "melanoma", decision: str = Decision.ANSWER, **extra: Any
 ) -> Analysis:
     """Make a finished analysis."""
-    prediction = predict(image, top=top, decision=decision, **_taken(extra, "confidence", "reason_code"))
+    prediction = predict(
+        image, top=top, decision=decision, **_taken(extra, "confidence", "reason_code")
+    )
     state = State.REJECTED if decision == Decision.REJECTED else State.SUCCEEDED
     rank = TRIAGE_ORDER.index(prediction.triage_group)
     facts: dict[str, Any] = {
