@@ -69,7 +69,7 @@ def image_object(*, clinic: Party, patient: PatientFacts, picture: PictureFacts)
     # Which way the picture lies on the body is not known, which has to be said.
     found.PatientOrientation = ""
     found.AcquisitionContextSequence = Sequence([])
-    found.BurnedInAnnotation = "NO"
+    # BurnedInAnnotation may be missing, and is: nobody has looked whether there is writing.
     found.LossyImageCompression = "01"
     found.LossyImageCompressionMethod = "ISO_10918_1"
     found.LossyImageCompressionRatio = _ratio(picture)

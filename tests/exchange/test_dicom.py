@@ -254,6 +254,8 @@ def test_what_goes_out_keeps_the_standard_and_comes_in_again(cast: Cast) -> None
         found = pydicom.dcmread(io.BytesIO(response.content))
         assert standard_faults(found) == []
         assert (found.Modality, found.BodyPartExamined) == (kind, "BACK")
+        # Nobody has looked for writing in the picture, so nothing may be said of it.
+        assert "BurnedInAnnotation" not in found
         # Required, and empty where nobody knows it (dciodvfy; PS3.3, C.7.6.1).
         assert found.PatientOrientation == ""
         with image.display.open("rb") as stored:
