@@ -215,6 +215,8 @@ def _texts(report: Report) -> list[Dataset]:
     chances = "; ".join(f"{each.name} {each.percent}" for each in answer.ranked)
     said = [f"{_('Network')} {answer.label_set} {answer.version}: {answer.decision_words}."]
     said += [answer.reason, answer.words]
+    group = answer.group_words
+    said += [f"{_('Worst plausible group')}: {group}." if group else ""]
     said += [_("Calibrated probabilities: %s.") % chances if chances else "", *answer.limits]
     said += [f"{_('Not for')}: {line}" for line in answer.not_for]
     items = [_item(finding, " ".join(part for part in said if part))]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from classifier.choices import Verdict
+from classifier.wording import term
 
 if TYPE_CHECKING:
     import uuid
@@ -121,6 +122,13 @@ class AnswerFacts:
     answered_at: datetime
     limits: tuple[str, ...]
     not_for: tuple[str, ...]
+
+    @property
+    def group_words(self) -> str:
+        """The worst plausible group in words; "" of a rejected picture, of which nothing is."""
+        if not self.ranked:
+            return ""
+        return term(self.triage_group) or _("cannot be said")
 
 
 @dataclass(frozen=True)

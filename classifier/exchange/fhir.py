@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterator
 
-    from classifier.exchange.facts import OutcomeFacts, Party, ReadingFacts, Report, ReviewFacts
+    from classifier.exchange.facts import (
+        AnswerFacts,
+        OutcomeFacts,
+        Party,
+        ReadingFacts,
+        Report,
+        ReviewFacts,
+    )
 
 CONTENT_TYPE = "application/fhir+json; fhirVersion=4.0"
 _TERMS = "http://terminology.hl7.org/CodeSystem/"
@@ -110,14 +117,29 @@ def _answer(report: Report) -> dict[str, Any]:
         words = ". ".join(part for part in (answer.decision_words, answer.reason) if part)
         found["dataAbsentReason"] = absent | {"text": words}
     if answer.ranked:
-        found["component"] = [
-            {
-                "code": _diagnosis(each.label, each.name),
-                "valueQuantity": {"value": round(each.probability, _DIGITS)} | _UNITY,
-            }
-            for each in answer.ranked
-        ]
+        found["component"] = _components(answer)
     return found
+
+
+def _components(answer: AnswerFacts) -> list[dict[str, Any]]:
+    """Return the worst plausible group, then each label with its probability.
+
+    The group leads: the first label may be a nevus where a melanoma is plausible.
+    """
+    group: dict[str, Any] = {"code": {"text": _("Worst plausible group")}}
+    if answer.triage_group:
+        group["valueCodeableConcept"] = {"text": answer.group_words}
+    else:
+        absent = _coded("data-absent-reason", "unknown", "Unknown")
+        group["dataAbsentReason"] = absent | {"text": answer.group_words}
+    labels = [
+        {
+            "code": _diagnosis(each.label, each.name),
+            "valueQuantity": {"value": round(each.probability, _DIGITS)} | _UNITY,
+        }
+        for each in answer.ranked
+    ]
+    return [group, *labels]
 
 
 def _reading(report: Report, reading: ReadingFacts) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from django.utils.translation import gettext as _
 from PIL import Image as Pillow
 
 from classifier.choices import Decision
-from classifier.wording import term
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -139,7 +138,6 @@ def _facts(report: Report) -> dict[str, Any]:
 
 def _answer(answer: AnswerFacts) -> dict[str, Any]:
     said, words = answer.decision_words, [answer.reason]
-    group = term(answer.triage_group) or _("cannot be said")
     if answer.decision == Decision.ANSWER:
         said, words = f"{answer.ranked[0].name} ({answer.ranked[0].percent})", [answer.words]
     elif answer.ranked:
@@ -158,8 +156,7 @@ def _answer(answer: AnswerFacts) -> dict[str, Any]:
             [_("SHA-256 of the release"), answer.sha256],
             [_("Engine"), answer.engine],
             [_("Answered"), _day(answer.answered_at)],
-            # Of a rejected picture nothing is plausible.
-            *([[_("Worst plausible group"), group]] if answer.ranked else []),
+            *([[_("Worst plausible group"), group]] if (group := answer.group_words) else []),
         ],
     }
 

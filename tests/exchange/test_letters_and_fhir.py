@@ -206,7 +206,9 @@ def test_the_bundle_says_who_what_with_which_network(cast: Cast) -> None:
     with analysis.image.display.open("rb") as stored:
         assert base64.b64decode(media["content"]["data"]) == stored.read()
     answer, reading = found["Observation"]
-    chances = {each["code"]["text"]: each["valueQuantity"]["value"] for each in answer["component"]}
+    group, *labels = answer["component"]
+    assert group["code"] == {"text": "Worst plausible group"}
+    chances = {each["code"]["text"]: each["valueQuantity"]["value"] for each in labels}
     assert chances["Melanoma"] == 0.731
     assert len(chances) == 9
     assert sum(chances.values()) == pytest.approx(1, abs=1e-3)
@@ -255,15 +257,6 @@ def test_what_is_no_answer_is_not_sent_as_one(cast: Cast, decision: Decision) ->
     assert ("worst plausible group skin cancer" in said) is ranked
     words = {label.name.lower() for label in label_set("isic9").labels} | set(TRIAGE_ORDER)
     assert any(word in said for word in words) is ranked
-
-
-@pytest.mark.parametrize("code", ["unsure", "outside_labels"])
-def test_no_group_is_told_where_the_probabilities_rest_on_nothing(cast: Cast, code: str) -> None:
-    analysis = judged(cast, decision=Decision.CANNOT_SAY, top="nevus", reason_code=code)
-    read(analysis, cast.owner)
-    text = text_of(fetch(cast, cast.owner, "analysis_letter", analysis).content)
-    told = "cannot be said" if code == "outside_labels" else "benign lesion"
-    assert f"Worst plausible group {told}" in text
 
 
 def test_the_letter_is_tagged_and_says_it_all(cast: Cast) -> None:

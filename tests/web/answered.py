@@ -63,8 +63,12 @@ def predict(
     decision: str = Decision.ANSWER,
     confidence: float = 0.8,
     reason_code: str = "too_blurred",
+    group: str = "",
 ) -> Prediction:
-    """Store what a network could have said: ``top`` first, the rest in the set's order."""
+    """Store what a network could have said: ``top`` first, the rest in the set's order.
+
+    ``group`` is the worst plausible one, where that is not ``top``'s own.
+    """
     key = factories.label_set_of(image)
     labels = label_set(key)
     others = [name for name in labels.keys if name != top]
@@ -85,7 +89,7 @@ def predict(
         probabilities=probabilities,
         top_label=top,
         confidence=confidence,
-        triage_group=labels.label(top).triage_group,
+        triage_group=group or labels.label(top).triage_group,
         evidence_maps={
             name: {"height": 2, "width": 2, "values": [0, 90, 180, 255]} for name in labels.keys
         },
@@ -102,7 +106,7 @@ def answered(
 ) -> Analysis:
     """Make a finished analysis."""
     prediction = predict(
-        image, top=top, decision=decision, **_taken(extra, "confidence", "reason_code")
+        image, top=top, decision=decision, **_taken(extra, "confidence", "reason_code", "group")
     )
     state = State.REJECTED if decision == Decision.REJECTED else State.SUCCEEDED
     rank = TRIAGE_ORDER.index(prediction.triage_group)
