@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from classifier.choices import Decision, OutcomeKind
+from classifier.choices import Decision, OutcomeKind, Verdict
 from classifier.exchange.codes import codes_of
-from classifier.exchange.facts import Status
 from classifier.wording import within
 
 if TYPE_CHECKING:
@@ -97,15 +96,22 @@ def _observations(report: Report) -> Iterator[dict[str, Any]]:
 def _answer(report: Report) -> dict[str, Any]:
     answer = report.answer
     not_for = [f"{_('Not for')}: {line}" for line in answer.not_for]
-    signed = report.status is not Status.PRELIMINARY
+    held = report.conclusion
+    against = ""
+    if held and held.verdict == Verdict.OVERRULE:
+        words = {"who": held.reviewer.name, "what": held.diagnosis_words}
+        against = _("Overruled by %(who)s: %(what)s.") % words
     found = _observation(
         report, answer.key, _("Answer of a network: calibrated probability of each label")
     )
     found |= {
-        "status": "final" if signed else "preliminary",
+        # A receiver may show value and code alone, and "final" would vouch for them.
+        "status": "final" if held and held.verdict == Verdict.AGREE else "preliminary",
         "issued": _moment(answer.answered_at),
         "device": _to(answer.model),
-        "note": [{"text": text} for text in (answer.words, *answer.limits, *not_for) if text],
+        "note": [
+            {"text": text} for text in (against, answer.words, *answer.limits, *not_for) if text
+        ],
     }
     if answer.decision == Decision.ANSWER:
         first = answer.ranked[0]
