@@ -111,7 +111,7 @@ class HistoryFilterForm(forms.Form):
     patient = forms.ModelChoiceField(
         queryset=Patient.objects.none(), required=False, widget=forms.HiddenInput
     )
-    label = forms.ChoiceField(label=_("First label"), choices=_labels, required=False)
+    label = forms.ChoiceField(label=_("Network's first label"), choices=_labels, required=False)
     decision = forms.ChoiceField(
         label=_("Decision"), choices=[_ANY, *Decision.choices], required=False
     )

@@ -27,10 +27,10 @@ from classifier.choices import WAITING_STATES, Decision, Modality, ReviewState, 
 from classifier.days import start_of
 from classifier.models import LABEL_SET_OF, Analysis, BreakGlass, Clinic, Patient
 from classifier.querysets.records import Ranking
+from classifier.selectors.listed import ListedAnalysis, in_full, told_apart
 from classifier.selectors.outcomes import outcome_name, standing_outcomes
 from classifier.selectors.paging import KeysetPage, paginate_windows
-from classifier.selectors.results import final_diagnoses, percent_of, veil
-from classifier.wording import label_name
+from classifier.selectors.results import final_diagnoses, percent_of
 from mlcore.labels import LABEL_SETS
 
 if TYPE_CHECKING:
@@ -61,21 +61,6 @@ _BY_URGENCY = Ranking(
         (_BY_AGE, {"urgency": Value(0, output_field=_RANK)}),
     ),
 )
-
-
-@dataclass(frozen=True)
-class ListedAnalysis:
-    """One row of a list.
-
-    Attributes:
-        analysis: the job; veiled where the answer is hidden from the person.
-        revealed: whether the person may see what the network said.
-        label: the first label's name, or "" while hidden or missing.
-    """
-
-    analysis: Analysis
-    revealed: bool
-    label: str
 
 
 @dataclass(frozen=True)
@@ -124,7 +109,7 @@ def worklist(
         size=settings.PAGE_SIZE,
         anchors=Analysis.objects.visible_to(user).annotate(**ranking.anywhere),
     )
-    return ListPage(list(_listed(page.rows)), page)
+    return ListPage(in_full(page.rows), page)
 
 
 def tab_rows(tab: str) -> AnalysisQuerySet:
@@ -259,17 +244,7 @@ def history(user: User, filters: dict[str, Any], *, cursor: str = "") -> ListPag
         size=settings.PAGE_SIZE,
         anchors=Analysis.objects.visible_to(user),
     )
-    return ListPage(list(_listed(page.rows)), page)
-
-
-def _listed(rows: Iterable[Analysis]) -> Iterator[ListedAnalysis]:
-    """Veil what is hidden from the person of :meth:`AnalysisQuerySet.for_lists`."""
-    for row in rows:
-        revealed: bool = row.is_revealed  # type: ignore[attr-defined]  # an annotation
-        if not revealed:
-            veil(row)
-        label = LABEL_SETS[row.label_set].label(row.top_label) if row.top_label else None
-        yield ListedAnalysis(row, revealed, label_name(label) if label else "")
+    return ListPage(in_full(page.rows), page)
 
 
 # Rows that are read and told apart at once.
@@ -352,7 +327,7 @@ def _in_english(rows: list[Analysis]) -> list[list[str]]:
 def _csv_batch(rows: list[Analysis]) -> Iterator[list[str]]:
     finals = final_diagnoses(rows)
     outcomes = standing_outcomes(row.image.lesion for row in rows if row.image.lesion)
-    for listed in _listed(rows):
+    for listed in told_apart(rows):
         row = listed.analysis
         lesion = row.image.lesion
         known = listed.revealed and row.prediction is not None

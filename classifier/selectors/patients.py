@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, OuterRef, Prefetch, Q
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q
 from django.db.models.functions import Coalesce, JSONObject
 
 from classifier.choices import BodySite, Decision
@@ -182,8 +182,10 @@ def timeline(
         images = images.filter(lesion=lesion)
     if site:
         images = images.filter(lesion__body_site=site)
+    open_to_them = Analysis.objects.revealed_to(user).filter(pk=OuterRef("pk")).order_by()
     newest_first = (
-        Analysis.objects.select_related("model_version")
+        Analysis.objects.annotate(is_revealed=Exists(open_to_them))
+        .select_related("model_version")
         .defer("model_version__manifest", "model_version__metrics")
         .order_by("-created_at", "-id")
     )
@@ -195,12 +197,7 @@ def timeline(
         cursor=cursor,
         size=settings.PAGE_SIZE,
     )
-    analyses = [analysis for image in page for analysis in image.analyses.all()]
-    revealed = set(
-        Analysis.objects.revealed_to(user)
-        .filter(pk__in=[analysis.pk for analysis in analyses])
-        .values_list("pk", flat=True)
-    )
+    revealed = {a.pk for image in page for a in image.analyses.all() if a.is_revealed}
     reviews = last_reviews(revealed) if reviewed else {}
     entries = [
         TimelineEntry(

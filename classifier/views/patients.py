@@ -191,7 +191,9 @@ def _patient_page(
     site = _chosen_site(request)
     sites = sites_of(patient, site)
     lesions = lesion_page(patient, site=site, cursor=request.GET.get("lesions", ""))
-    page, entries = timeline(patient, user, cursor=request.GET.get("cursor", ""), site=site)
+    page, entries = timeline(
+        patient, user, cursor=request.GET.get("cursor", ""), site=site, reviewed=True
+    )
     # What every page knows anyway says what the person may do here.
     work = workplace_of(user)
     role = next((own.my_role for own in work["clinics"] if own.pk == patient.clinic_id), "")

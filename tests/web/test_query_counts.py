@@ -107,6 +107,9 @@ def test_no_list_and_no_page_costs_more_with_more_rows(cast: Cast) -> None:
         "edit": reverse("patient_update", args=[cast.patient.pk]),
         "upload": reverse("image_upload", args=[cast.patient.pk]),
     }
+    # The patient's page asks what clinicians decided of what is shown; here something is.
+    shown = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
+    save_reading(analysis=shown, by=cast.owner, diagnosis="nevus")
     fill(cast, FEW)
     few = {name: cost(client, address) for name, address in addresses.items()}
     fill(cast, MANY - FEW)
