@@ -119,7 +119,10 @@ class ReviewState(models.TextChoices):
 
 
 class Difference(models.TextChoices):
-    """In what readers, or readers and the network, differ; the worse sorts first."""
+    """In what readers, or readers and the network, differ; the worse sorts first.
+
+    A diagnosis in own words is of no known group and counts as another one.
+    """
 
     GROUP = "group", _("Triage group")
     LABEL = "label", _("Diagnosis within a group")

@@ -58,17 +58,16 @@ class Opinion:
 def difference_between(one: Opinion, other: Opinion, label_set: str) -> Difference | None:
     """Return in what two opinions differ; None where they are the same.
 
-    What is written out in words belongs to no triage group: against a label it is another
-    diagnosis, and no other group, because nothing says which.
+    What is written out in words belongs to no triage group that anybody knows: "melanoma in situ"
+    may be a worse one than the label it stands against, so it counts as another group and never
+    sinks below those that are.
     """
     if one.diagnosis == other.diagnosis:
         same = one.text.strip().casefold() == other.text.strip().casefold()
-        return None if same or one.diagnosis != OTHER_DIAGNOSIS else Difference.LABEL
+        return None if same or one.diagnosis != OTHER_DIAGNOSIS else Difference.GROUP
     groups = {label.key: label.triage_group for label in LABEL_SETS[label_set].labels}
     mine, theirs = groups.get(one.diagnosis), groups.get(other.diagnosis)
-    if mine is not None and theirs is not None and mine != theirs:
-        return Difference.GROUP
-    return Difference.LABEL
+    return Difference.LABEL if mine is not None and mine == theirs else Difference.GROUP
 
 
 def worst_difference(found: Iterable[Difference | str | None]) -> Difference | None:
@@ -347,11 +346,13 @@ class QueuedDisagreement:
         row: the disagreement, with its analysis.
         network: the network's first label as shown; empty where it gave none.
         held: what people said.
+        group_unknown: whether somebody said it in words that belong to no known triage group.
     """
 
     row: Disagreement
     network: str
     held: list[Held]
+    group_unknown: bool = False
 
 
 def disagreement_queue(
@@ -378,7 +379,7 @@ def _queued(row: Disagreement) -> QueuedDisagreement:
     analysis = row.analysis
     answered = analysis.decision == Decision.ANSWER
     network = diagnosis_name(analysis.top_label, "", analysis.label_set) if answered else ""
-    everybody = _everybody(
-        analysis, list(analysis.readings.all()), list(analysis.reviews.all()), {}
-    )
-    return QueuedDisagreement(row, network, everybody)
+    readings, reviews = list(analysis.readings.all()), list(analysis.reviews.all())
+    everybody = _everybody(analysis, readings, reviews, {})
+    in_words = any(said.diagnosis == OTHER_DIAGNOSIS for said in (*readings, *reviews))
+    return QueuedDisagreement(row, network, everybody, group_unknown=in_words)

@@ -80,7 +80,7 @@ def test_an_answer_that_differs_from_an_earlier_reading_opens_a_disagreement(
     found = Disagreement.objects.all()
     assert {one.analysis_id for one in found} == {row.pk for row in rows}
     assert {(one.difference, one.clinic, one.patient) for one in found} == {
-        (Difference.LABEL, cast.clinic, cast.patient)
+        (Difference.GROUP, cast.clinic, cast.patient)
     }
     # A review with a diagnosis settles it like any other.
     review = save_review(analysis=rows[0], by=cast.owner, verdict="agree", expected_number=0)
@@ -131,7 +131,7 @@ def test_an_answer_is_compared_with_the_last_decision(cast: Cast, tolerant: Mode
         reason="The picture shows it.",
     )
     answered_again(cast, [row], tolerant)
-    assert Disagreement.objects.get().difference == Difference.LABEL
+    assert Disagreement.objects.get().difference == Difference.GROUP
 
 
 def test_one_that_is_open_already_is_no_second_row(cast: Cast, tolerant: ModelVersion) -> None:

@@ -256,8 +256,9 @@ def test_no_administrator_lifts_their_own_blinding(
         (Opinion("nevus"), Opinion("melanoma"), Difference.GROUP),
         (Opinion("melanoma"), Opinion("basal_cell_carcinoma"), Difference.LABEL),
         (Opinion("other", "Tick bite"), Opinion("other", " tick bite"), None),
-        (Opinion("other", "Tick bite"), Opinion("other", "Wart"), Difference.LABEL),
-        (Opinion("other", "Tick bite"), Opinion("melanoma"), Difference.LABEL),
+        (Opinion("other", "Tick bite"), Opinion("other", "Wart"), Difference.GROUP),
+        (Opinion("other", "Melanoma in situ"), Opinion("nevus"), Difference.GROUP),
+        (Opinion("other", "Tick bite"), Opinion("melanoma"), Difference.GROUP),
     ],
 )
 def test_in_what_two_opinions_differ(

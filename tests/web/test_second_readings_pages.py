@@ -265,3 +265,16 @@ def test_a_page_that_hides_the_answer_records_no_look(cast: Cast) -> None:
     analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner)
     assert post(cast, cast.colleague, "reading_create", analysis.pk).status_code == 422
     assert viewed(cast.colleague) == 0
+
+
+def test_the_queue_says_that_words_of_ones_own_belong_to_no_known_group(cast: Cast) -> None:
+    cast.clinic.blinded_first = False
+    cast.clinic.save()
+    analysis = make.answered(make.bare_image(cast.patient, cast.owner), cast.owner, top="nevus")
+    save_reading(
+        analysis=analysis, by=cast.owner, diagnosis="other", diagnosis_text="Melanoma in situ"
+    )
+    page = cast.client_of(cast.owner).get("/readings/?tab=differ").content.decode()
+    assert "Melanoma in situ" in page
+    assert "unknown for a diagnosis in own words" in page
+    assert "Triage group" in page
