@@ -81,7 +81,7 @@ def test_the_change_of_each_chance_is_told_in_points(cast: Cast, lesion: Lesion)
 
 @pytest.mark.usefixtures("open_clinic")
 def test_a_group_that_cannot_be_said_is_compared_with_none(cast: Cast, lesion: Lesion) -> None:
-    unlike = {"decision": Decision.CANNOT_SAY, "reason_code": "outside_labels"}
+    unlike: dict[str, Any] = {"decision": Decision.CANNOT_SAY, "reason_code": "outside_labels"}
     photographed(lesion, cast.owner, days_ago=9, top="nevus")
     photographed(lesion, cast.owner, top="nevus", **unlike)
     page = cast.client_of(cast.owner).get(address_of(lesion)).content.decode()

@@ -184,8 +184,8 @@ def test_no_percentage_claims_certainty(
 
 @pytest.mark.parametrize("code", ["unsure", "outside_labels"])
 def test_cannot_say_is_no_answer(open_cast: Cast, client: Client, image: Image, code: str) -> None:
-    facts = {"decision": Decision.CANNOT_SAY, "reason_code": code, "confidence": 0.31}
-    analysis = make.answered(image, open_cast.owner, **facts)
+    facts: dict[str, Any] = {"reason_code": code, "confidence": 0.31}
+    analysis = make.answered(image, open_cast.owner, decision=Decision.CANNOT_SAY, **facts)
     page = shown(client, analysis)
     group = page.partition("Worst plausible group:")[2].partition("</p>")[0]
     assert ("cannot be said" if code == "outside_labels" else "Skin cancer") in group
