@@ -224,7 +224,7 @@ def _texts(report: Report) -> list[Dataset]:
         how = _("before the answer") if reading.blinded else _("knowing the answer")
         items.append(_item(finding, f"{reading.reader.name}, {how}: {reading.diagnosis_words}"))
     for review in report.reviews:
-        parts = [review.verdict_words, review.diagnosis_words, review.reason]
+        parts = [report.verdict_words(review), review.diagnosis_words, review.reason]
         words = "; ".join(part for part in parts if part)
         items.append(_item(impression, f"{review.reviewer.name}: {words}"))
     conclusion = _concept("121077", "DCM", "Conclusion")

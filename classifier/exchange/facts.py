@@ -229,6 +229,12 @@ class Report:
         last = self.reviews[-1] if self.reviews else None
         return last if last is not None and last is self.signature else None
 
+    def verdict_words(self, review: ReviewFacts) -> str:
+        """Return a verdict in words; one on an answer that this report does not hold says so."""
+        if review.of_answer == self.answer.key:
+            return review.verdict_words
+        return f"{review.verdict_words} ({_('of an earlier answer')})"
+
     def _grew_since(self, signed: ReviewFacts) -> bool:
         """Tell whether a reading was added, or the outcome changed, after a verdict."""
         return any(at > signed.at for at in self._added())

@@ -99,8 +99,8 @@ def _answer(report: Report) -> dict[str, Any]:
     held = report.conclusion
     against = ""
     if held and held.verdict == Verdict.OVERRULE:
-        words = {"who": held.reviewer.name, "what": held.diagnosis_words}
-        against = _("Overruled by %(who)s: %(what)s.") % words
+        facts = {"who": held.reviewer.name, "what": held.diagnosis_words}
+        against = _("Overruled by %(who)s: %(what)s.") % facts
     found = _observation(
         report, answer.key, _("Answer of a network: calibrated probability of each label")
     )
@@ -165,7 +165,7 @@ def _review(report: Report, review: ReviewFacts) -> dict[str, Any]:
     found = _observation(report, review.key, _("Clinician's verdict on the network's answer")) | {
         "issued": _moment(review.at),
         "performer": [_to(review.reviewer.key)],
-        "valueCodeableConcept": {"text": review.verdict_words},
+        "valueCodeableConcept": {"text": report.verdict_words(review)},
         "focus": [_to(review.of_answer)],
     }
     if review.of_answer != report.answer.key:

@@ -122,7 +122,7 @@ def _facts(report: Report) -> dict[str, Any]:
                     [
                         _day(each.at),
                         each.reviewer.name,
-                        each.verdict_words,
+                        report.verdict_words(each),
                         each.diagnosis_words or "–",
                         each.reason or "–",
                     ]
