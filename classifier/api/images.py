@@ -29,7 +29,12 @@ router = Router(tags=["Images"])
 
 
 def told_image(
-    image: Image, analysis: Analysis | None, *, revealed: bool, known: bool = False
+    image: Image,
+    analysis: Analysis | None,
+    *,
+    revealed: bool,
+    known: bool = False,
+    other_lesion: bool = False,
 ) -> ImageOut:
     """Return an image and its newest analysis for the modality that it has."""
     if analysis is not None:
@@ -46,6 +51,7 @@ def told_image(
         height=image.height,
         analysis=told_analysis(analysis, revealed=revealed) if analysis is not None else None,
         known=known,
+        other_lesion=other_lesion,
     )
 
 
@@ -110,7 +116,8 @@ def create_image(
 ) -> Answer:
     """Add an image to a patient's record and queue its analysis.
 
-    The same bytes for the same patient give the image that is there already (``known``).
+    The same bytes for the same patient give the image that is there already (``known``), under the
+    lesion where it is; ``other_lesion`` says that it was sent for another one, or for none.
     """
     token = token_of(request)
     row = written(Patient.objects.select_related("clinic"), token, patient)
@@ -125,7 +132,13 @@ def create_image(
     )
     revealed = Analysis.objects.revealed_to(token.user).filter(pk=added.analysis.pk).exists()
     return done(
-        told_image(added.image, added.analysis, revealed=revealed, known=added.known),
+        told_image(
+            added.image,
+            added.analysis,
+            revealed=revealed,
+            known=added.known,
+            other_lesion=added.other_lesion,
+        ),
         status=200 if added.known else 201,
         patient=row,
     )

@@ -184,6 +184,8 @@ class ImageOut(Schema):
     """An image and the newest of its analyses.
 
     ``known``: the same bytes were in the patient's record already, and no image was added.
+    ``other_lesion``: it was sent for another lesion, or for none, than the one that it is filed
+    under and stays under (``lesion``).
     """
 
     id: uuid.UUID
@@ -196,6 +198,7 @@ class ImageOut(Schema):
     height: int
     analysis: AnalysisOut | None
     known: bool = False
+    other_lesion: bool = False
 
 
 class ImagePage(Schema):

@@ -53,11 +53,14 @@ class AddedImage:
     Attributes:
         known: the same bytes were in this patient's record already; no image was added. An
             analysis is, where the last one had been cancelled.
+        other_lesion: it was sent for another lesion, or for none, than the one it is filed under;
+            it stays where it is.
     """
 
     image: Image
     analysis: Analysis
     known: bool
+    other_lesion: bool = False
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,7 @@ def _add_accepted(
                 register_once(new=patient, by=by) if isinstance(patient, NewPatient) else patient
             )
             # First of all: a picture that is there already records no new lesion.
-            known = _known(owner, accepted.original_sha256, by)
+            known = _known(owner, accepted.original_sha256, by, lesion)
             if known is not None:
                 return known
             shown = (
@@ -278,7 +281,7 @@ def _add_accepted(
             isinstance(error, IntegrityError)
             and broken_constraint(error) == "image_unique_per_patient"
         ):
-            known = _known(owner, accepted.original_sha256, by)
+            known = _known(owner, accepted.original_sha256, by, lesion)
             if known is not None:
                 return known
         raise
@@ -323,12 +326,28 @@ def _store(image: Image, accepted: intake.Accepted, by: User) -> Analysis:
     return analysis
 
 
-def _known(patient: Patient, sha256: str, by: User) -> AddedImage | None:
-    image = Image.objects.filter(patient=patient, original_sha256=sha256).first()
+def _known(
+    patient: Patient, sha256: str, by: User, lesion: Lesion | NewLesion | None
+) -> AddedImage | None:
+    there = Image.objects.select_related("lesion")
+    image = there.filter(patient=patient, original_sha256=sha256).first()
     if image is None:
         return None
     image.patient = patient
-    return AddedImage(image=image, analysis=standing_analysis(image=image, by=by), known=True)
+    return AddedImage(
+        image=image,
+        analysis=standing_analysis(image=image, by=by),
+        known=True,
+        other_lesion=not _is_meant(image.lesion, lesion),
+    )
+
+
+def _is_meant(filed: Lesion | None, wanted: Lesion | NewLesion | None) -> bool:
+    """Tell whether an image is filed under the lesion it is sent for now, or likewise none."""
+    if isinstance(wanted, NewLesion):
+        # Two files of one form name a new lesion each; the first one recorded it.
+        return filed is not None and filed.label == wanted.label
+    return filed == wanted
 
 
 def _check_moment(moment: datetime | None) -> None:

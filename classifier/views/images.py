@@ -211,6 +211,20 @@ def _told(file: FileOutcome, modality: str) -> dict[str, str]:
 
 
 def _sentence(added: AddedImage, modality: str) -> str:
+    sentence = _of_the_image(added, modality)
+    return f"{sentence} {_where_filed(added)}" if added.other_lesion else sentence
+
+
+def _where_filed(added: AddedImage) -> str:
+    lesion = added.image.lesion
+    if lesion is None:
+        return _("It is filed under no lesion and stays so, whatever you chose now.")
+    return _(
+        "It is filed under the lesion “%(lesion)s” and stays there, whatever you chose now."
+    ) % {"lesion": lesion}
+
+
+def _of_the_image(added: AddedImage, modality: str) -> str:
     facts = {"modality": within(added.image.get_modality_display())}
     if added.known and added.image.modality != modality:
         return (
@@ -252,6 +266,18 @@ def _summary(added: list[AddedImage]) -> str:
                 known,
             )
             % {"count": known}
+        )
+    elsewhere = sum(1 for image in added if image.other_lesion)
+    if elsewhere:
+        sentences.append(
+            ngettext(
+                "%(count)d of them is filed under another lesion than the one you chose, or under "
+                "none, and stays so.",
+                "%(count)d of them are filed under another lesion than the one you chose, or under "
+                "none, and stay so.",
+                elsewhere,
+            )
+            % {"count": elsewhere}
         )
     return " ".join(sentences)
 

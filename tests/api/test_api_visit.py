@@ -117,6 +117,14 @@ def test_a_visit(cast: Cast, django_capture_on_commit_callbacks: Any) -> None:
     assert (analysis["state"], analysis["finished"], analysis["hidden"]) == ("queued", False, False)
     again = told(program.send(images, image=a_file(name="other name.png"), **facts))
     assert (again["id"], again["known"]) == (sent["id"], True)
+    # It was sent for no lesion or another one: the answer says that it stays where it is.
+    assert (sent["other_lesion"], again["other_lesion"], again["lesion"]) == (
+        False,
+        False,
+        lesion["id"],
+    )
+    loose = told(program.send(images, image=a_file(), modality="dermoscopy"))
+    assert (loose["id"], loose["other_lesion"], loose["lesion"]) == (sent["id"], True, lesion["id"])
     assert Image.objects.count() == Analysis.objects.count() == 1
     assert told(program.get(images))["items"] == [sent]
     assert told(program.get(f"/analyses/{analysis['id']}")) == analysis

@@ -58,6 +58,45 @@ def test_a_known_image_leads_to_the_existing_analysis(cast: Cast) -> None:
     assert Analysis.objects.count() == 1
 
 
+def test_a_known_image_says_where_it_is_filed_when_it_was_sent_for_another_lesion(
+    cast: Cast,
+) -> None:
+    mole, spot = (
+        Lesion.objects.create(
+            clinic=cast.clinic, patient=cast.patient, label=label, created_by=cast.owner
+        )
+        for label in ("Mole", "Spot")
+    )
+    client = cast.client_of(cast.owner)
+
+    def told(**fields: Any) -> str:
+        (file,) = json.loads(send(client, cast.patient, photo(), how=JSON, **fields).content)[
+            "files"
+        ]
+        return str(file["message"])
+
+    assert "filed" not in told(lesion=str(mole.pk))
+    assert "filed" not in told(lesion=str(mole.pk))
+    assert "filed" not in told(lesion="new", lesion_label="Mole")
+    for fields in (
+        {"lesion": str(spot.pk)},
+        {"lesion": ""},
+        {"lesion": "new", "lesion_label": "Wart"},
+    ):
+        sentence = told(**fields)
+        assert "filed under the lesion “Mole" in sentence, fields
+        assert "Spot" not in sentence
+    assert Image.objects.get().lesion == mole
+    # The same without a script, and for one that is filed under none.
+    page = client.get(send(client, cast.patient, photo(), lesion=str(spot.pk))["Location"])
+    assert "filed under the lesion “Mole" in page.content.decode()
+    Image.objects.update(lesion=None)
+    assert "filed under no lesion" in told(lesion=str(spot.pk))
+    several = send(client, cast.patient, photo(), photo(2, "new.jpg"), lesion=str(spot.pk))
+    page = client.get(several["Location"])
+    assert "1 of them is filed under another lesion" in page.content.decode()
+
+
 def test_a_refused_file_is_named_with_its_reason(cast: Cast, settings: LazySettings) -> None:
     response = send(cast.client_of(cast.owner), cast.patient, SimpleUploadedFile("scan.pdf", PDF))
     assert response.status_code == 415
