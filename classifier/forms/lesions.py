@@ -34,5 +34,6 @@ class CompareForm(forms.Form):
 
 def _words_of(image: Any) -> str:
     moment = timezone.localtime(image.moment)
-    parts = (f"{moment:%Y-%m-%d %H:%M}", image.get_modality_display(), image.which)
+    sent = "" if image.taken_at else _("uploaded")
+    parts = (f"{moment:%Y-%m-%d %H:%M}", sent, image.get_modality_display(), image.which)
     return " · ".join(str(part) for part in parts if part)

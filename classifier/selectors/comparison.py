@@ -97,7 +97,8 @@ class Comparison:
     Attributes:
         first: the earlier picture.
         second: the later one.
-        days: from one local date to the other, 0 or more.
+        days: from one local date to the other, 0 or more; None where nobody knows when one of them
+            was taken: the day it was sent says nothing of what changed meanwhile.
         warning: why the answers' numbers cannot be compared; nothing where they can.
         chances: one row for each label, the most probable of both dates first; before them the sum
             of all malignant and pre-malignant labels where there are several.
@@ -105,7 +106,7 @@ class Comparison:
 
     first: Side
     second: Side
-    days: int
+    days: int | None
     warning: str
     chances: list[ChanceRow] = field(default_factory=list)
 
@@ -217,8 +218,13 @@ def compare(first: Any, second: Any, user: User) -> Comparison:
         for image, row, newest in zip(images, chosen, judged, strict=True)
     )
     warning = _warning(one, other)
-    days = timezone.localdate(second.moment) - timezone.localdate(first.moment)
-    return Comparison(one, other, days.days, warning, _chances(one, other, warning))
+    return Comparison(one, other, _days(*images), warning, _chances(one, other, warning))
+
+
+def _days(first: Any, second: Any) -> int | None:
+    if first.taken_at is None or second.taken_at is None:
+        return None
+    return (timezone.localdate(second.taken_at) - timezone.localdate(first.taken_at)).days
 
 
 def _of_one_version(judged: Sequence[Sequence[Analysis]]) -> list[Analysis | None]:

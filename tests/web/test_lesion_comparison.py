@@ -249,6 +249,25 @@ def test_other_dates_are_chosen_without_a_script(cast: Cast, lesion: Lesion) -> 
 
 
 @pytest.mark.usefixtures("open_clinic")
+def test_no_days_are_counted_from_the_day_a_picture_was_sent(cast: Cast, lesion: Lesion) -> None:
+    photographed(lesion, cast.owner, days_ago=100)
+    undated = photographed(lesion, cast.owner).image
+    Image.objects.filter(pk=undated.pk).update(taken_at=None)
+    assert compared(cast, lesion).days is None
+    client = cast.client_of(cast.owner)
+    for view in ("beside", "overlay"):
+        response = client.get(address_of(lesion), {"view": view})
+        page = response.content.decode()
+        assert "time between unknown" in page
+        assert "days between" not in page
+        # In the head of its column, over the picture, and where it is chosen.
+        assert page.count('<span class="sub">uploaded</span></th>') == 1
+        assert page.count("uploaded</time>") == (view == "overlay")
+        words = [said for _key, said in response.context["form"].fields["a"].choices]
+        assert ["uploaded" in said for said in words] == [True, False]
+
+
+@pytest.mark.usefixtures("open_clinic")
 def test_pictures_of_one_minute_are_told_apart(cast: Cast, lesion: Lesion) -> None:
     for _number in range(2):
         photographed(lesion, cast.owner)
