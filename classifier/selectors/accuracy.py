@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Exists, F, OuterRef, Subquery
-from django.db.models.functions import Coalesce, TruncDate
+from django.db.models.functions import Coalesce
 
 from classifier.choices import Behaviour, Decision
 from classifier.models import Analysis, ModelVersion, Outcome, Prediction, Reading
-from classifier.selectors.outcomes import LABELS, RIGHT_MODALITY
+from classifier.selectors.outcomes import LABELS, RIGHT_MODALITY, day_of_picture
 from classifier.selectors.rates import TOO_FEW, Share
 from classifier.wording import term
 from mlcore.labels import LABEL_SETS
@@ -184,7 +184,7 @@ def _predicted(clinic: Clinic, user: User) -> QuerySet[Any, Any]:
             behaviour=_of_lesion("behaviour", "image__lesion"),
             moment=Coalesce("image__taken_at", "image__created_at"),
         )
-        .filter(found_on__isnull=False, found_on__gte=TruncDate("moment"))
+        .filter(found_on__isnull=False, found_on__gte=day_of_picture("image"))
         .order_by("image__lesion_id", "model_version_id", "-moment", "-created_at", "-id")
         .distinct("image__lesion_id", "model_version_id")
         .values_list("model_version", "decision", "top_label", "outcome", "behaviour")
@@ -211,7 +211,7 @@ def _read(clinic: Clinic, user: User) -> QuerySet[Any, Any]:
         # Who read it after the outcome was found may have known it.
         .filter(
             found_on__isnull=False,
-            found_on__gte=TruncDate("moment"),
+            found_on__gte=day_of_picture("analysis__image"),
             created_at__date__lte=F("found_on"),
         )
         .order_by(

@@ -5,12 +5,13 @@ Nothing of it is stored: a corrected outcome corrects every figure the next time
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, F, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce, JSONObject
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, JSONObject, TruncDate
+from django.utils import timezone
 
 from classifier.choices import Decision
 from classifier.models import (
@@ -52,6 +53,25 @@ def standing_outcomes(lesions: Iterable[Lesion]) -> dict[Any, Outcome]:
     """Return the outcome that counts of each lesion that has one, by the lesion's key."""
     found = Outcome.objects.standing().filter(lesion__in=[lesion.pk for lesion in lesions])
     return {row.lesion_id: row for row in found.select_related("recorded_by")}
+
+
+def day_of_picture(image: str, column: type[F] = F) -> TruncDate:
+    """Return on which day a picture was taken, or sent where nobody knows.
+
+    A picture that is younger than the outcome of its lesion may show the scar: neither is what the
+    network said of it right or wrong, nor is it a picture of what was found.
+
+    Args:
+        image: the path from the row to its image.
+        column: ``OuterRef`` where the row is of the query around.
+    """
+    columns = (column(f"{image}__{name}") for name in ("taken_at", "created_at"))
+    return TruncDate(Coalesce(*columns, output_field=DateTimeField()))
+
+
+def is_younger(image: Image, outcome: Outcome) -> bool:
+    """Tell of one picture, as :func:`day_of_picture`, whether it was taken after the outcome."""
+    return timezone.localdate(image.taken_at or image.created_at) > outcome.found_on
 
 
 # What is read of an outcome along with another row.
@@ -130,6 +150,7 @@ class ScoredPrediction:
         score: how right it was; None likewise.
         known: whether the outcome is a label that the network can name at all.
         readings: of the image by people who did not know the answer.
+        younger: the picture was taken after the outcome was found, and nothing of it is scored.
     """
 
     image: Image
@@ -139,6 +160,7 @@ class ScoredPrediction:
     score: Score | None = None
     known: bool = True
     readings: tuple[ScoredReading, ...] = ()
+    younger: bool = False
 
 
 def scored_predictions(lesion: Lesion, outcome: Outcome, user: User) -> list[ScoredPrediction]:
@@ -190,12 +212,15 @@ def _scored(
     if analysis is None or not analysis.open:
         return ScoredPrediction(row.image, analysis)
     answered = row.decision == Decision.ANSWER
+    younger = is_younger(row.image, outcome)
+    read = readings.get(analysis.pk, ())
     return ScoredPrediction(
         image=row.image,
         analysis=analysis,
         prediction=row,
         said=label_name(LABELS[row.top_label]) if answered else "",
-        score=score(row.top_label, outcome) if answered else None,
+        score=score(row.top_label, outcome) if answered and not younger else None,
         known=outcome.diagnosis in LABEL_SETS[row.model_version.label_set].keys,
-        readings=tuple(readings.get(analysis.pk, ())),
+        readings=tuple(replace(each, score=None) if younger else each for each in read),
+        younger=younger,
     )

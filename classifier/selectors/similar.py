@@ -13,7 +13,12 @@ from classifier.choices import ReviewState, State, Verdict
 from classifier.models import Analysis, Embedding, Outcome, Review
 from classifier.models.embeddings import DIMENSIONS
 from classifier.models.vectors import CosineDistance
-from classifier.selectors.outcomes import outcome_name, standing_outcomes
+from classifier.selectors.outcomes import (
+    day_of_picture,
+    is_younger,
+    outcome_name,
+    standing_outcomes,
+)
 from classifier.selectors.results import diagnosis_name
 
 if TYPE_CHECKING:
@@ -105,7 +110,9 @@ def similar_cases(analysis: Analysis, user: User) -> list[SimilarCase] | None:
 
 def is_confirmed() -> Q:
     """Return the condition under which an analysis may be shown beside another as a known case."""
-    settled = Outcome.objects.standing().filter(lesion=OuterRef("image__lesion"))
+    settled = Outcome.objects.standing().filter(
+        lesion=OuterRef("image__lesion"), found_on__gte=day_of_picture("image", OuterRef)
+    )
     return (Q(review_state=ReviewState.REVIEWED) | Exists(settled)) & Q(
         state=State.SUCCEEDED, modality=F("image__modality")
     )
@@ -130,7 +137,7 @@ def _known(cases: Sequence[Analysis]) -> dict[Any, tuple[str, str]]:
     known: dict[Any, tuple[str, str]] = {}
     for case in cases:
         outcome = outcomes.get(case.image.lesion_id)
-        if outcome is not None:
+        if outcome is not None and not is_younger(case.image, outcome):
             known[case.pk] = outcome_name(outcome), outcome.get_kind_display()
             continue
         review = last[case.pk]

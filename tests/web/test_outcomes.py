@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 import zipfile
 from datetime import date, timedelta
@@ -268,8 +269,10 @@ def test_the_pages_of_a_lesion(cast: Cast, lesion: Lesion) -> None:
     assert "yet to come" in text_of(wrong)
     assert client.post(send, form)["Location"] == address
     page = text_of(client.get(address))
-    for words in ("H-2026-17", "Correct it, or add a newer result", "Right", "Wrong"):
+    for words in ("H-2026-17", "Correct it, or add a newer result"):
         assert words in page
+    # What the network said and what the reader did, each with its badge and not in a head.
+    assert re.findall(r">\s*(Right|Wrong)\s*<", page) == ["Right", "Wrong"]
     # A colleague's form, made before, is a conflict; nothing is lost or overwritten.
     late = cast.client_of(cast.colleague).post(send, form | {"diagnosis": "nevus"})
     assert late.status_code == 409
@@ -291,6 +294,15 @@ def test_the_pages_of_a_lesion(cast: Cast, lesion: Lesion) -> None:
     assert "What was recorded when" in page
     looker = text_of(cast.client_of(cast.read_only).get(address))
     assert "No outcome is recorded." in looker
+
+
+def test_a_picture_taken_after_the_outcome_is_not_scored(cast: Cast, lesion: Lesion) -> None:
+    analysis = answered(cast, lesion, days_ago=1, top="nevus")
+    save_reading(analysis=analysis, by=cast.owner, diagnosis="nevus")
+    found(cast, lesion, found_on=TODAY() - timedelta(days=5))
+    page = text_of(cast.client_of(cast.owner).get(reverse("lesion_outcome", args=[lesion.pk])))
+    assert "taken after the outcome" in page
+    assert re.findall(r">\s*(Right|Wrong)\s*<", page) == []
 
 
 def test_the_outcome_hides_with_the_answer_and_shows_with_it(cast: Cast, lesion: Lesion) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from classifier import schema_changes
+from classifier.choices import Decision
 from classifier.models import Analysis, Embedding, Image, Lesion, ModelVersion
 from classifier.models.embeddings import DIMENSIONS
 from classifier.selectors import similar
@@ -96,7 +98,7 @@ def test_the_nearest_confirmed_cases_of_other_patients_in_the_clinic(
     angles = (50, 10, 40, 20, 70, 30, 60, 80)
     cases = {angle: case(north, owner, angle) for angle in angles}
     # Nearer than all of them, and none of them one: the same patient's, undecided, deferred,
-    # another clinic's, rejected, by another network, and corrected to another modality.
+    # another clinic's, by another network, corrected to another modality, and rejected.
     case(north, owner, 1, patient=cast.patient)
     case(north, owner, 2, verdict="")
     case(north, owner, 3, verdict="defer")
@@ -105,6 +107,7 @@ def test_the_nearest_confirmed_cases_of_other_patients_in_the_clinic(
     corrected = case(north, owner, 6)
     corrected.image.modality = "clinical"
     corrected.image.save()
+    case(north, owner, 7, decision=Decision.REJECTED, verdict="overrule")
     assert found(asked, owner) == [cases[angle] for angle in (10, 20, 30, 40, 50, 60)]
     assert found(strange, owner) == []
     # Nobody else's clinic, and no clinic, opens any.
@@ -184,6 +187,33 @@ def test_what_a_lesion_turned_out_to_be_counts_more(cast: Cast, asked: Analysis)
         reason="Of another lesion",
     )
     assert found(asked, cast.owner) == [decided]
+
+
+def test_a_picture_taken_after_the_outcome_is_no_picture_of_it(cast: Cast, asked: Analysis) -> None:
+    scar = case(cast.clinic, cast.owner, 10, verdict="")
+    save_reading(analysis=scar, by=cast.owner, diagnosis="nevus")
+    before = case(cast.clinic, cast.owner, 20, verdict="")
+    save_reading(analysis=before, by=cast.owner, diagnosis="nevus")
+    today = timezone.now()
+    for analysis, days_ago in ((scar, 1), (before, 5)):
+        lesion = add_lesion(patient=analysis.patient, by=cast.owner, label="Mole")
+        Image.objects.filter(pk=analysis.image_id).update(
+            lesion=lesion, taken_at=today - timedelta(days=days_ago)
+        )
+        record_outcome(
+            lesion=lesion,
+            by=cast.owner,
+            kind="histopathology",
+            diagnosis="melanoma",
+            found_on=timezone.localdate(today - timedelta(days=5)),
+            expected_number=0,
+        )
+    assert found(asked, cast.owner) == [before]
+    # What a clinician decides of the later picture is told as that, and not as what was found.
+    save_review(analysis=scar, by=cast.owner, verdict="agree", expected_number=0)
+    told = {one.analysis: one for one in similar_cases(asked, cast.owner) or []}
+    assert told[scar].confirmed == "decided by a clinician"
+    assert told[before].confirmed == "Histopathology"
 
 
 def test_nothing_is_shown_before_the_own_reading(cast: Cast, asked: Analysis) -> None:
