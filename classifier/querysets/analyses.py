@@ -30,6 +30,15 @@ class AnalysisQuerySet(ClinicOwnedQuerySet["Analysis"]):
         """Return what the person sent, has a result and was reviewed by nobody."""
         return self.needing_review().filter(requested_by_id=user.pk).order_by()
 
+    def failed_from(self, user: Person) -> AnalysisQuerySet:
+        """Return what the person sent and no network could judge, until somebody tries again.
+
+        What failed before the modality was corrected is nobody's to try again.
+        """
+        return self.filter(
+            state=State.FAILED, requested_by_id=user.pk, modality=models.F("image__modality")
+        ).order_by()
+
     def revealed_to(self, user: Person) -> AnalysisQuerySet:
         """Return the analyses whose answer the person may see.
 

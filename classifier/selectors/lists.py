@@ -100,7 +100,8 @@ def worklist(
     rows = _narrowed(tab_rows(tab), user, filters or {})
     order, ranking = {
         "waiting": (("created_at", "id"), Ranking()),
-        "failed": (_NEWEST_FIRST, Ranking()),
+        # Who has waited longest leads here too.
+        "failed": (("created_at", "id"), Ranking()),
     }.get(tab, (("urgency", "created_at", "id"), _BY_URGENCY))
     page = paginate_windows(
         _window(rows, user, ranking),

@@ -32,9 +32,9 @@ def workplace_of(user: Person | None) -> dict[str, Any]:
     """Return what every page shows of the person's work, each fact computed when first used.
 
     ``clinics``, ``can_write``, ``administers``, ``queue_banner``, ``open_accesses`` and
-    ``readings_asked`` (how many second readings wait for the person) and ``own_results`` (how many
-    images they sent have a result that nobody has reviewed); the first three and these two share
-    one query.
+    ``readings_asked`` (how many second readings wait for the person), ``own_results`` (how many
+    images they sent have a result that nobody has reviewed), ``own_failed`` (how many of them could
+    not be judged) and ``own_open`` (both); the first three and these four share one query.
     """
     if user is None or not user.is_authenticated:
         return {
@@ -45,6 +45,8 @@ def workplace_of(user: Person | None) -> dict[str, Any]:
             "open_accesses": [],
             "readings_asked": 0,
             "own_results": 0,
+            "own_failed": 0,
+            "own_open": 0,
             "research_build": True,
         }
     clinics = SimpleLazyObject(lambda: _clinics_with_role(user))
@@ -60,6 +62,10 @@ def workplace_of(user: Person | None) -> dict[str, Any]:
         "open_accesses": SimpleLazyObject(lambda: open_accesses(user)),
         "readings_asked": SimpleLazyObject(lambda: sum(clinic.asking for clinic in clinics)),
         "own_results": SimpleLazyObject(lambda: sum(clinic.own_results for clinic in clinics)),
+        "own_failed": SimpleLazyObject(lambda: sum(clinic.own_failed for clinic in clinics)),
+        "own_open": SimpleLazyObject(
+            lambda: sum(clinic.own_results + clinic.own_failed for clinic in clinics)
+        ),
         "most_counted": MOST_COUNTED,
         # The shipped networks are trained on images with non-commercial licences.
         "research_build": True,
@@ -70,9 +76,12 @@ def _clinics_with_role(user: Person) -> list[Any]:
     mine = Membership.objects.filter(user=user.pk, clinic=OuterRef("pk")).values("role")
     # With the same query: every page shows how much waits for the person.
     asking = ReadingRequest.objects.asking(user)
-    sent = Analysis.objects.unreviewed_from(user)
+    sent, failed = (Analysis.objects.unreviewed_from(user), Analysis.objects.failed_from(user))
     clinics = Clinic.objects.visible_to(user).annotate(
-        my_role=Subquery(mine[:1]), asking=_counted(asking), own_results=_counted(sent)
+        my_role=Subquery(mine[:1]),
+        asking=_counted(asking),
+        own_results=_counted(sent),
+        own_failed=_counted(failed),
     )
     return list(clinics)
 

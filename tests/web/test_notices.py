@@ -90,6 +90,28 @@ def test_every_page_counts_ones_own_results_that_nobody_reviewed(cast: Cast) -> 
     assert words not in text_of(client.get("/patients/"))
 
 
+def test_the_sender_is_told_of_what_failed(cast: Cast) -> None:
+    client = cast.client_of(cast.owner)
+    failed = make.failed(make.bare_image(cast.patient, cast.owner), cast.owner)
+    make.failed(make.bare_image(cast.patient, cast.colleague), cast.colleague)
+    words = "1 image that you sent has failed: no network has judged it."
+    assert words in text_of(client.get("/"))
+    assert "?tab=failed&amp;mine=1" in text_of(client.get("/"))
+    assert words not in text_of(client.get("/?tab=failed"))
+    shown = text_of(client.get("/patients/"))
+    assert '<span class="count">1</span>' in shown
+    assert "image that you sent has failed or has a result to review" in shown
+    # With a result to review both are counted.
+    result(cast)
+    shown = text_of(client.get("/patients/"))
+    assert '<span class="count">2</span>' in shown
+    assert "images that you sent have failed or have a result to review" in shown
+    # Of a corrected modality another analysis was made; nobody tries the first one again.
+    failed.image.modality = "clinical"
+    failed.image.save()
+    assert "failed" not in text_of(client.get("/patients/"))
+
+
 def test_a_letter_says_how_many_and_where_and_nothing_else(cast: Cast) -> None:
     first = result(cast)
     result(cast)

@@ -109,9 +109,27 @@ def test_a_review_takes_the_row_off_the_list(cast: Cast) -> None:
     assert "Nothing waits for a review." in page
 
 
+def test_what_failed_first_leads_the_failed(cast: Cast) -> None:
+    rows = [
+        make.at(
+            hours_ago(hours), make.failed(make.bare_image(cast.patient, cast.owner), cast.owner)
+        )
+        for hours in (2, 9, 5)
+    ]
+    assert ids(cast, tab="failed") == [rows[n].pk for n in (1, 2, 0)]
+
+
 def test_nobody_sees_another_clinics_work(cast: Cast) -> None:
-    add(cast)
-    for tab in ("review", "deferred", "waiting", "failed"):
+    deferred = add(cast)
+    save_review(analysis=deferred, by=cast.owner, verdict="defer", expected_number=0)
+    rows = {
+        "review": add(cast),
+        "deferred": deferred,
+        "waiting": factories.make_analysis(make.bare_image(cast.patient, cast.owner), cast.owner),
+        "failed": make.failed(make.bare_image(cast.patient, cast.owner), cast.owner),
+    }
+    for tab, row in rows.items():
+        assert ids(cast, cast.owner, tab=tab) == [row.pk]
         assert ids(cast, cast.stranger, tab=tab) == []
         assert ids(cast, cast.superuser, tab=tab) == []
     page = cast.client_of(cast.superuser).get(reverse("worklist")).content.decode()
