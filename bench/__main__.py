@@ -30,6 +30,7 @@ ON_DEMAND = (
     "audit_trail",
     "outside",
     "views",
+    "means",
     "quality",
     "copies",
     "chaos",

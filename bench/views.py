@@ -23,10 +23,11 @@ from mlcore.train.folds import HeldOut
 from mlcore.train.recipes import recipe_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from mlcore.data.sets import Record
     from mlcore.train.recipes import Recipe
 
     Squares = NDArray[Any]
@@ -54,36 +55,74 @@ def run(*, quick: bool) -> str:
         FileNotFoundError: fewer than two folds were trained here.
     """
     recipe = recipe_named(_RECIPE)
-    runs = Path(os.environ.get("MLCORE_RUNS", "var/train")) / f"{recipe.name}-{_SEED}-folds"
-    records = load_records(recipe.label_set, data_root(), with_ham=recipe.with_ham)
-    folds = deal_folds(records, count=_FOLDS, seed=_SEED)
-    there = [n for n in range(_FOLDS) if (runs / f"fold{n}" / "held-out.npz").is_file()]
-    if len(there) < 2:  # noqa: PLR2004 - a fold is calibrated on the others
-        msg = f"Train two folds first: python -m mlcore crossvalidate --recipe {recipe.name}"
-        raise FileNotFoundError(msg)
-    chosen = [folds[n][: _QUICK if quick else None] for n in there]
-    said = [
-        _answers(recipe, runs / f"fold{number}", fold)
-        for number, fold in zip(there, chosen, strict=True)
-    ]
-    held = [record for fold in chosen for record in fold]
-    keys = label_set(recipe.label_set).keys
-    ways = {}
-    for way in _WAYS:
-        logits = np.concatenate([np.mean([fold[view] for view in way], axis=0) for fold in said])
-        whole = HeldOut(
-            held,
-            np.array([keys.index(record.label) for record in held], dtype=np.int64),
-            logits.astype(np.float32),
-            np.repeat(there, [len(fold) for fold in chosen]),
+    folds = folds_here([recipe], most=_QUICK if quick else None)
+    said = []
+    for number, fold in folds.items():
+        model = network_of(recipe, runs_of(recipe) / f"fold{number}")
+        squares = squares_of(recipe, fold)
+        said.append({name: answers(model, view(squares)) for name, view in VIEWS.items()})
+    ways = {
+        " + ".join(way): calibrated_alike(
+            recipe, folds, [np.mean([fold[view] for view in way], axis=0) for fold in said]
         )
-        chances = calibrated(recipe.label_set, whole, even=recipe.even_labels).chances
-        ways[" + ".join(way)] = (whole, chances)
-    head = f"## Looking several ways: {recipe.name}, {len(there)} folds, {len(held)} pictures"
-    return "\n".join([head, "", *table(recipe.label_set, ways)])
+        for way in _WAYS
+    }
+    return "\n".join(
+        [f"## Looking several ways: {told(recipe.name, folds)}", "", *table(recipe.label_set, ways)]
+    )
 
 
-def table(key: str, ways: dict[str, tuple[HeldOut, NDArray[np.float64]]]) -> list[str]:
+def runs_of(recipe: Recipe) -> Path:
+    """Return where the runs of a recipe's folds lie."""
+    return Path(os.environ.get("MLCORE_RUNS", "var/train")) / f"{recipe.name}-{_SEED}-folds"
+
+
+def folds_here(recipes: Sequence[Recipe], *, most: int | None) -> dict[int, list[Record]]:
+    """Return the pictures of the folds that every recipe was trained on here, by number.
+
+    Args:
+        recipes: of one label set and the same pictures.
+        most: pictures of a fold; None takes all.
+
+    Raises:
+        FileNotFoundError: there are fewer than two.
+    """
+    first, *_ = recipes
+    records = load_records(first.label_set, data_root(), with_ham=first.with_ham)
+    folds = deal_folds(records, count=_FOLDS, seed=_SEED)
+    there = [
+        number
+        for number in range(_FOLDS)
+        if all((runs_of(r) / f"fold{number}" / "held-out.npz").is_file() for r in recipes)
+    ]
+    if len(there) < 2:  # noqa: PLR2004 - a fold is calibrated on the others
+        names = " and ".join(recipe.name for recipe in recipes)
+        msg = f"Train two folds first: python -m mlcore crossvalidate --recipe {names}"
+        raise FileNotFoundError(msg)
+    return {number: folds[number][:most] for number in there}
+
+
+def told(name: str, folds: Mapping[int, Sequence[Record]]) -> str:
+    """Return what was measured, and on how much."""
+    return f"{name}, {len(folds)} folds, {sum(map(len, folds.values()))} pictures"
+
+
+def calibrated_alike(
+    recipe: Recipe, folds: Mapping[int, Sequence[Record]], said: Sequence[NDArray[Any]]
+) -> tuple[HeldOut, NDArray[np.float64]]:
+    """Return what networks said of each fold with probabilities, as a release would give them."""
+    keys = label_set(recipe.label_set).keys
+    held = [record for fold in folds.values() for record in fold]
+    whole = HeldOut(
+        held,
+        np.array([keys.index(record.label) for record in held], dtype=np.int64),
+        np.concatenate(said).astype(np.float32),
+        np.repeat(list(folds), [len(fold) for fold in folds.values()]),
+    )
+    return whole, calibrated(recipe.label_set, whole, even=recipe.even_labels).chances
+
+
+def table(key: str, ways: Mapping[str, tuple[HeldOut, NDArray[np.float64]]]) -> list[str]:
     """Return a Markdown table: the first way's figures, and by how much the others differ.
 
     Args:
@@ -128,28 +167,33 @@ def _gain(
     return lambda i: of(truth[i], now[i]) - of(truth[i], before[i])
 
 
-def _answers(recipe: Recipe, folder: Path, fold: Any) -> dict[str, NDArray[np.float32]]:
+def network_of(recipe: Recipe, folder: Path) -> Any:
+    """Return the network of a finished run: a Keras model from pictures to logits."""
     from mlcore.networks.classifier import build_trainable  # noqa: PLC0415 - imports Keras
-    from mlcore.train.pictures import Pictures  # noqa: PLC0415
 
-    labels = label_set(recipe.label_set).keys
     model = build_trainable(
         recipe.network,
-        len(labels),
+        len(label_set(recipe.label_set).keys),
         dropout=recipe.dropout,
         freeze_normalisation=recipe.freeze_normalisation,
         imagenet=False,
         side=recipe.side,
     )
     model.load_weights(folder / "checkpoint" / "best.weights.h5")
-    squares = Pictures(fold, labels).squares(recipe.side)
-    parts = range(0, len(squares), _BATCH)
-    return {
-        name: np.concatenate(
-            [
-                np.asarray(model.predict_on_batch(view(squares[i : i + _BATCH]).astype(np.float32)))
-                for i in parts
-            ]
-        )
-        for name, view in VIEWS.items()
-    }
+    return model
+
+
+def squares_of(recipe: Recipe, fold: Sequence[Record]) -> Squares:
+    """Return a fold's pictures as the recipe's network reads them: uint8 (n, side, side, 3)."""
+    from mlcore.train.pictures import Pictures  # noqa: PLC0415 - imports Keras
+
+    return Pictures(fold, label_set(recipe.label_set).keys).squares(recipe.side)
+
+
+def answers(model: Any, squares: Squares) -> NDArray[np.float32]:
+    """Return the logits (n, labels) of a network, batch by batch."""
+    parts = [
+        np.asarray(model.predict_on_batch(squares[i : i + _BATCH].astype(np.float32)))
+        for i in range(0, len(squares), _BATCH)
+    ]
+    return np.concatenate(parts)
