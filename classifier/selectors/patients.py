@@ -197,7 +197,12 @@ def timeline(
         cursor=cursor,
         size=settings.PAGE_SIZE,
     )
-    revealed = {a.pk for image in page for a in image.analyses.all() if a.is_revealed}
+    revealed = {
+        analysis.pk
+        for image in page
+        for analysis in image.analyses.all()
+        if analysis.is_revealed  # type: ignore[attr-defined]  # an annotation
+    }
     reviews = last_reviews(revealed) if reviewed else {}
     entries = [
         TimelineEntry(

@@ -381,5 +381,5 @@ def _queued(row: Disagreement) -> QueuedDisagreement:
     network = diagnosis_name(analysis.top_label, "", analysis.label_set) if answered else ""
     readings, reviews = list(analysis.readings.all()), list(analysis.reviews.all())
     everybody = _everybody(analysis, readings, reviews, {})
-    in_words = any(said.diagnosis == OTHER_DIAGNOSIS for said in (*readings, *reviews))
-    return QueuedDisagreement(row, network, everybody, group_unknown=in_words)
+    said = [each.diagnosis for each in readings] + [each.diagnosis for each in reviews]
+    return QueuedDisagreement(row, network, everybody, group_unknown=OTHER_DIAGNOSIS in said)
