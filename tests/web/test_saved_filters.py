@@ -126,7 +126,8 @@ def test_what_means_nothing_any_more_is_left_out_with_a_sentence(cast: Cast) -> 
     SavedFilter.objects.filter(pk=saved.pk).update(query=odd)
     answer = client.get(link, follow=True)
     assert answer.redirect_chain == [("/history/", 302)]
-    assert "any more: First label, Patient, State, colour, tab." in text_of(answer)
+    told = "any more: Network&#x27;s first label, Patient, State, colour, tab."
+    assert told in text_of(answer)
     SavedFilter.objects.filter(pk=saved.pk).update(query=["no", "filter"])
     assert client.get(link)["Location"] == "/history/"
 
