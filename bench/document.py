@@ -89,17 +89,17 @@ an index that answers for an old version's label alone (150 ms to 71 ms); patien
 looked up by key (a rare name 44 ms to 20 ms); two pictures at a time in each lane instead of four
 (22 MiB less, for 6 % of the worker's images/s); NumPy kept to one core in the application: a second
 thread of OpenBLAS looked for more work for 30 ms after each large product, on a core that the lanes
-needed (118 to 156 images/s one after the other; web beside a full queue took 1.27 times idle in the
-run after it, where a run before it said 1.81).
+needed (118 to 156 images/s one after the other; web beside a full queue took 1.27 and 1.84 times
+idle in two runs after it, where one before it said 1.81, so nothing can be said of that).
 
-Did not pay: weights of 8 bits (a probability moves by up to 0.043, and one first answer of 24
-changes) and all-integer networks (up to 0.108), against 1.2e-6 as shipped and 1e-3 allowed;
+Did not pay: weights of 8 bits and all-integer networks (the tables of the engine say how far they
+move a probability, against the 1e-3 that is allowed);
 weights of 32 bits in the file (the same result from a file of twice the size); reading the lossless
 copy without Pillow (0.24 ms instead of 0.29 ms, not worth a reader of our own); letting the
 worker's threads take turns more often than every 5 ms (no difference); fewer arenas of the memory
 allocator (3 MiB).
 
-For training, at 57 images/s here (176 pixels, batch 32), of which two thirds go into the gradients
+For training (176 pixels, batch 32), of which two thirds go into the gradients
 of kernels: bfloat16 by policy (0.5 ×) or by TensorFlow's rewriting (0.6 ×), because it has no fast
 gradient of strided depthwise convolutions in 16 bits; oneDNN's 16-bit arithmetic mode (1.0 to
 1.1 ×); convolutions of one pixel as products of matrices (1.0 ×); normalisation folded into the
