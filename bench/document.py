@@ -63,7 +63,7 @@ filters and the frame around them to somebody of five clinics: about half is tem
 building the queries in Python, a sixth PostgreSQL. Whoever works in one clinic waits a tenth less.
 
 **Engine.** At batch 1 ONNX Runtime is up to a seventh faster on the smaller network and a
-twenty-fifth on the larger; at batch 8 and 32 the two are alike, and OpenVINO in 32 bits is slower
+twentieth on the larger; at batch 8 and 32 the two are alike, and OpenVINO in 32 bits is slower
 than LiteRT. Left as it comes, OpenVINO multiplies in 16 bits where a processor can (AMX, as here):
 half of the time, and a probability moves by up to 0.037, where a release may differ by 0.001, so it
 is not the same network and is told only beside the others. Figures measured before 13:19 on
